@@ -1,0 +1,119 @@
+#include "operator/app/audit_log.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "operator/api/quantity.h"
+
+namespace muster::app {
+namespace {
+
+using local::UniqueFd;
+using nlohmann::json;
+
+// The last whole line, and where it ends.
+struct Tail {
+  std::string line;
+  off_t end = 0;
+};
+
+absl::StatusOr<Tail> ReadTail(int fd, off_t size) {
+  Tail tail;
+  // A line of a step with 64 slots is a few kilobytes; a longer one is read in larger pieces.
+  for (off_t piece = 1 << 16;; piece *= 4) {
+    const off_t begin = std::max<off_t>(0, size - piece);
+    std::string text(static_cast<std::size_t>(size - begin), '\0');
+    const ssize_t n = pread(fd, text.data(), text.size(), begin);
+    if (n != static_cast<ssize_t>(text.size())) return base::Unavailable(base::ErrnoText(errno));
+    const auto last = text.rfind('\n');
+    if (last == std::string::npos) {
+      if (begin == 0) return tail;
+      continue;
+    }
+    const auto before = last == 0 ? std::string::npos : text.rfind('\n', last - 1);
+    if (before == std::string::npos && begin > 0) continue;
+    const std::size_t first = before == std::string::npos ? 0 : before + 1;
+    tail.line = text.substr(first, last - first);
+    tail.end = begin + static_cast<off_t>(last) + 1;
+    return tail;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(const std::string& path) {
+  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  struct stat info{};
+  if (!fd || fstat(fd.get(), &info) != 0) {
+    return base::FailedPrecondition("cannot write the audit file " + path + ": " +
+                                    base::ErrnoText(errno));
+  }
+  base::Step last;
+  if (S_ISREG(info.st_mode) && info.st_size > 0) {
+    auto tail = ReadTail(fd.get(), info.st_size);
+    if (!tail.ok()) return base::Annotate(tail.status(), "cannot read the audit file " + path);
+    if (ftruncate(fd.get(), tail->end) != 0) {
+      return base::Unavailable("cannot repair the audit file " + path + ": " +
+                               base::ErrnoText(errno));
+    }
+    const json line = json::parse(tail->line, nullptr, /*allow_exceptions=*/false);
+    const bool empty = tail->line.empty();
+    const json step =
+        line.is_object() ? line.value("step", line.value("rollback", json())) : json();
+    if (!empty && !step.is_number_integer()) {
+      return base::FailedPrecondition("the audit file " + path +
+                                      " holds something else; give another --audit");
+    }
+    if (!empty) last = base::Step(step.get<std::int64_t>());
+  }
+  return std::unique_ptr<AuditLog>(new AuditLog(path, std::move(fd), last));
+}
+
+absl::Status AuditLog::Append(const membership::StepCommitted& step, base::WallTime now) {
+  if (step.step <= last_) return absl::OkStatus();
+  json slots = json::array();
+  for (const auto& of_member : step.audit) {
+    for (const api::SlotSamples& slot : of_member.slots) {
+      slots.push_back({{"slot", slot.slot},
+                       {"member", base::ToString(of_member.member)},
+                       {"samples", slot.samples}});
+    }
+  }
+  std::sort(slots.begin(), slots.end(),
+            [](const json& a, const json& b) { return a["slot"] < b["slot"]; });
+  nlohmann::ordered_json line;
+  line["step"] = step.step.value;
+  line["time"] = api::FormatTime(now);
+  line["epoch"] = step.epoch.value;
+  line["slots"] = std::move(slots);
+  MUSTER_RETURN_IF_ERROR(WriteLine(line.dump()));
+  last_ = step.step;
+  return absl::OkStatus();
+}
+
+absl::Status AuditLog::RollBack(base::Step step) {
+  if (step >= last_) return absl::OkStatus();
+  MUSTER_RETURN_IF_ERROR(WriteLine(json{{"rollback", step.value}}.dump()));
+  last_ = step;
+  return absl::OkStatus();
+}
+
+absl::Status AuditLog::WriteLine(const std::string& line) {
+  const std::string text = line + "\n";
+  // One write: a reader, or a successor, sees the line whole or cut at its end, never mixed.
+  const ssize_t n = write(fd_.get(), text.data(), text.size());
+  if (n == static_cast<ssize_t>(text.size())) return absl::OkStatus();
+  const int error = errno;
+  if (n > 0) {
+    const off_t end = lseek(fd_.get(), 0, SEEK_END);
+    [[maybe_unused]] const int cut = ftruncate(fd_.get(), end - n);
+  }
+  return base::Unavailable("cannot write the audit file " + path_ + ": " + base::ErrnoText(error));
+}
+
+}  // namespace muster::app

@@ -1,0 +1,67 @@
+// What the coordinator has observed: the job and its pods as the cluster told, and what became of
+// members.
+//
+// One thread. Turns changes of pods into membership's events, and everything into what MakePlan
+// reads.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/base/time.h"
+#include "operator/job/observed.h"
+#include "operator/local/protocol.h"
+#include "operator/membership/machine.h"
+
+namespace muster::app {
+
+// One instant on both clocks.
+struct Instant {
+  base::Time now;
+  base::WallTime wall;
+};
+
+class Observation {
+ public:
+  // `resumes_reign`: another coordinator of this run was there before and may have formed views.
+  Observation(const local::Opening& opening, bool resumes_reign);
+
+  // The cluster's words. What membership must hear of it comes back.
+  std::vector<membership::Event> OnCluster(const local::ClusterMessage& message);
+  // Members that a record names and that have no pod: they are gone, whatever the record says.
+  std::vector<membership::Event> LostMembers(const api::Record& record) const;
+
+  void OnEvicted(const membership::Evicted& evicted);
+  void OnLastWords(base::MemberId member, const std::string& message);
+  void OnListening(base::WallTime now) { listening_since_ = now; }
+  void OnVerdict(job::Verdict verdict);
+  void OnDrained() { drained_ = true; }
+  void OnCheckpointProblem(std::optional<job::Verdict> problem) { problem_ = std::move(problem); }
+  void OnStatusWritten(const api::TrainingJobStatus& status) { job_.status = status; }
+
+  job::Observed Observe(const membership::Snapshot& snapshot, const Instant& at);
+
+  const api::TrainingJob& job() const { return job_; }
+  const std::map<std::string, job::Pod>& pods() const { return pods_; }
+  bool HasPod(const std::string& name) const { return pods_.contains(name); }
+
+ private:
+  std::vector<membership::Event> OnPod(const job::Pod& pod);
+  void SeeIncarnation(base::MemberId member);
+
+  api::TrainingJob job_;
+  std::map<std::string, job::Pod> pods_;  // by name
+  std::map<std::int32_t, std::int32_t> highest_incarnation_;
+  std::map<base::MemberId, job::Verdict> evicted_;
+  std::map<base::MemberId, std::string> last_words_;
+  std::optional<job::Verdict> verdict_;
+  std::optional<job::Verdict> problem_;
+  base::WallTime listening_since_;
+  std::int32_t reached_ = 0;
+  bool had_view_ = false;
+  bool drained_ = false;
+};
+
+}  // namespace muster::app

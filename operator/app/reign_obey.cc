@@ -1,0 +1,158 @@
+// What the machine commands, done in order (M1: what must be persisted first, it commands first).
+#include <signal.h>
+
+#include <chrono>
+#include <thread>
+
+#include "operator/app/reign.h"
+#include "operator/job/reasons.h"
+
+namespace muster::app {
+
+void Reign::Obey(membership::Command command) {
+  std::visit([this](auto&& c) { Obey(std::move(c)); }, std::move(command));
+}
+
+void Reign::Obey(membership::Send send) {
+  const bool interrupt = std::holds_alternative<api::Interrupt>(send.message.message);
+  // A stream that is gone says so by itself; nothing is lost that its member's next Hello does not
+  // tell.
+  if (server_ != nullptr) server_->Send(send.stream, send.message);
+  CountTowardsDeath(interrupt);
+}
+
+void Reign::Obey(membership::CloseStream close) {
+  if (server_ != nullptr) server_->CloseStream(close.stream);
+}
+
+void Reign::Obey(membership::Persist persist) {
+  persister_.Begin(std::move(persist));
+  CountTowardsDeath(false);
+}
+
+// Test hook: the first reign ends itself after so many commands that follow its first Interrupt, so
+// that a test can kill a coordinator at each message boundary of a rebuild.
+void Reign::CountTowardsDeath(bool is_interrupt) {
+  if (die_after_ < 0) return;
+  if (!interrupted_) {
+    interrupted_ = is_interrupt;
+    return;
+  }
+  if (--die_after_ > 0) return;
+  // What was commanded has to leave the process first: the boundary is after it.
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  raise(SIGKILL);
+}
+
+void Reign::Obey(membership::StepCommitted step) {
+  const Instant at = At();
+  progress_.OnStep(at.now, step);
+  reached_step_ = step.step.value;
+  if (audit_ != nullptr) {
+    if (auto written = audit_->Append(step, at.wall); written.ok()) {
+      own_events_.push_back(membership::AuditWritten{step.step});
+    } else {
+      // Not acknowledged, so the members keep it and the machine reports it again.
+      log_.Error("audit", base::Message(written));
+      Report(local::Note{"cluster", base::Message(written)});
+    }
+  }
+  Report(local::StepCommitted{step.step, step.epoch, step.loss, step.grad_norm, step.learning_rate,
+                              step.skipped, step.tokens, step.members, step.slots_computed});
+}
+
+void Reign::Obey(membership::HeldOut held_out) {
+  progress_.OnHeldOut(held_out);
+  Report(local::HeldOut{held_out.step, held_out.loss,
+                        machine_.GetSnapshot(clock_.Now()).baseline_loss});
+}
+
+void Reign::Obey(membership::RolledBack rolled_back) {
+  progress_.OnRolledBack(rolled_back.step);
+  if (audit_ != nullptr) {
+    if (auto written = audit_->RollBack(rolled_back.step); !written.ok()) {
+      log_.Error("audit", base::Message(written));
+    }
+  }
+  // A first view that takes up what the run before left goes back from nothing.
+  if (rolled_back.step.value >= reached_step_) return;
+  reached_step_ = rolled_back.step.value;
+  log_.Warning("membership", "rolled back",
+               {{"step", rolled_back.step}, {"reason", rolled_back.reason}});
+  Report(local::RolledBack{rolled_back.step, rolled_back.reason});
+}
+
+void Reign::Obey(membership::Evicted evicted) {
+  urgent_ = true;
+  observation_.OnEvicted(evicted);
+  metrics_.OnEvicted(evicted.reason);
+  log_.Warning(
+      "membership", "evicted",
+      {{"member", evicted.member}, {"reason", evicted.reason}, {"message", evicted.message}});
+  Report(local::Evicted{evicted.member, evicted.node, evicted.reason, evicted.message});
+}
+
+void Reign::Obey(membership::RescaleDone done) {
+  urgent_ = true;
+  if (done.rescale.time == base::WallTime()) done.rescale.time = clock_.WallNow();
+  metrics_.OnRescale(done.rescale);
+  new_rescales_.push_back(done.rescale);
+  log_.Info("membership", "rescaled",
+            {{"epoch", done.rescale.epoch},
+             {"cause", done.rescale.cause},
+             {"from", done.rescale.from},
+             {"to", done.rescale.to},
+             {"stall_seconds", done.rescale.stall_seconds}});
+  Report(local::Rescaled{std::move(done.rescale)});
+}
+
+void Reign::Obey(membership::CheckpointDone done) {
+  checkpoint_asked_at_ = clock_.Now();
+  urgent_ = true;
+  observation_.OnCheckpointProblem(std::nullopt);
+  Report(local::CheckpointDone{std::move(done.checkpoint)});
+}
+
+void Reign::Obey(membership::CheckpointAbandoned abandoned) {
+  metrics_.OnCheckpointAbandoned(abandoned.no_space);
+  log_.Warning("membership", "checkpoint abandoned",
+               {{"step", abandoned.step}, {"reason", abandoned.reason}});
+  // One that a loss broke is asked for again; one that the disk refused is a state people must see.
+  if (abandoned.no_space) {
+    observation_.OnCheckpointProblem(
+        job::Verdict{job::reasons::kNoSpaceLeft,
+                     "training goes on, but no checkpoint can be written: " + abandoned.reason});
+    urgent_ = true;
+  }
+  Report(local::CheckpointAbandoned{abandoned.step, abandoned.reason, abandoned.no_space});
+}
+
+void Reign::Obey(membership::DigestMismatch mismatch) {
+  metrics_.OnDigestMismatch();
+  log_.Error("membership", mismatch.message, {{"step", mismatch.step}});
+  Report(local::Note{"membership", mismatch.message});
+}
+
+void Reign::Obey(membership::JobSucceeded succeeded) {
+  urgent_ = true;
+  log_.Info("membership", "succeeded", {{"digest", succeeded.result.digest}});
+}
+
+void Reign::Obey(membership::JobDrained drained) {
+  urgent_ = true;
+  observation_.OnDrained();
+  log_.Info("membership", "drained", {{"step", drained.step}});
+}
+
+void Reign::Obey(membership::JobFailed failed) {
+  urgent_ = true;
+  log_.Error("membership", "failed", {{"reason", failed.reason}, {"message", failed.message}});
+  observation_.OnVerdict({std::move(failed.reason), std::move(failed.message)});
+}
+
+void Reign::Obey(membership::Note note) {
+  log_.Info("membership", note.text);
+  Report(local::Note{"membership", std::move(note.text)});
+}
+
+}  // namespace muster::app

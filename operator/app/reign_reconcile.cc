@@ -1,0 +1,159 @@
+// Observe, plan, apply, write the status.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "operator/app/reign.h"
+#include "operator/app/status_builder.h"
+#include "operator/job/reasons.h"
+
+namespace muster::app {
+namespace {
+
+constexpr base::Duration kStatusEvery = std::chrono::milliseconds(250);
+constexpr base::Duration kLiveEvery = std::chrono::milliseconds(200);
+// A create that the watch does not show by then is taken for refused, and planned again.
+constexpr base::Duration kExpectFor = std::chrono::seconds(5);
+
+std::int32_t CountActive(const job::Observed& observed) {
+  return static_cast<std::int32_t>(
+      std::count_if(observed.pods.begin(), observed.pods.end(), [](const job::Pod& pod) {
+        return !pod.deleting &&
+               (pod.phase == job::PodPhase::kPending || pod.phase == job::PodPhase::kRunning);
+      }));
+}
+
+}  // namespace
+
+void Reign::Reconcile() {
+  const Instant at = At();
+  urgent_ = false;
+  planned_at_ = at.now;
+  metrics_.OnReconcile();
+  snapshot_ = machine_.GetSnapshot(at.now);
+  AddMissedRescale();
+  const job::Observed observed = observation_.Observe(snapshot_, at);
+  const job::Plan plan = job::MakePlan(observed, at.wall);
+  look_again_ = plan.look_again;
+  Apply(plan);
+  WriteStatus(plan, observed, at);
+  AskForCheckpoint(at);
+}
+
+void Reign::Apply(const job::Plan& plan) {
+  ApplyPods(plan);
+  if (plan.set_target && plan.set_target != target_) {
+    target_ = plan.set_target;
+    Feed(membership::SetTarget{target_->desired, target_->min});
+  }
+  if (plan.drain && !draining_) {
+    draining_ = true;
+    Feed(membership::Drain{});
+  }
+  if (plan.fail_job && !failing_) {
+    failing_ = true;
+    Feed(membership::FailJob{plan.fail_job->reason, plan.fail_job->message});
+  }
+}
+
+void Reign::ApplyPods(const job::Plan& plan) {
+  // Deletions first: a create that takes the place of a deleted pod must not be counted beside it.
+  for (const job::DeletePod& wanted : plan.deletes) {
+    log_.Info("plan", "delete " + wanted.name,
+              {{"reason", wanted.reason}, {"message", wanted.message}});
+    cluster_.Send(local::DeletePodRequest{wanted.name, wanted.uid, wanted.force, wanted.reason});
+  }
+  if (clock_.Now() >= expected_until_) expected_pods_.clear();
+  // Until the watch shows what was created last, the observation is too old to create from.
+  if (!expected_pods_.empty() || server_ == nullptr) return;
+  for (const job::CreatePod& wanted : plan.creates) {
+    log_.Info("plan", "create " + wanted.name,
+              {{"member", wanted.member}, {"reason", wanted.reason}, {"message", wanted.message}});
+    expected_pods_.insert(wanted.name);
+    expected_until_ = clock_.Now() + kExpectFor;
+    cluster_.Send(local::CreatePodRequest{wanted.name, wanted.member, wanted.reason});
+  }
+}
+
+// A view that the coordinator before this one made, and died before it could say what that took.
+void Reign::AddMissedRescale() {
+  if (!found_epoch_ || snapshot_.phase != "Settled") return;
+  const base::Epoch found = *std::exchange(found_epoch_, std::nullopt);
+  if (snapshot_.record.newest.epoch != found) return;  // another followed; its entry says it
+  const std::vector<api::Rescale>& known = observation_.job().status.rescales;
+  if (!known.empty() && known.back().epoch >= found) return;
+  api::Rescale missed;
+  missed.epoch = found;
+  missed.cause = job::reasons::kCoordinatorRestarted;
+  missed.from = known.empty() ? 0 : known.back().to;
+  missed.to = snapshot_.size;
+  Obey(membership::RescaleDone{std::move(missed)});
+}
+
+void Reign::WriteStatus(const job::Plan& plan, const job::Observed& observed, const Instant& at) {
+  const api::TrainingJob& job = observation_.job();
+  StatusInputs in{job,
+                  plan,
+                  snapshot_,
+                  {},
+                  ledger_.sums(),
+                  new_rescales_,
+                  CountActive(observed),
+                  // On one machine people want to see all of them at the end.
+                  std::numeric_limits<std::size_t>::max(),
+                  at.wall};
+  in.progress =
+      progress_.Make(job.status.progress, job.spec.training.steps, snapshot_.committed, at.wall);
+  // Before the first view nobody knows a step: what an earlier run reached stays in the status.
+  if (snapshot_.size == 0) in.progress.step = job.status.progress.step;
+  const api::TrainingJobStatus status = MakeStatus(in);
+  JobFacts facts{job.ns,
+                 job.name,
+                 status,
+                 progress_.tokens_total(),
+                 progress_.loss().value_or(std::numeric_limits<double>::quiet_NaN()),
+                 ledger_.Totals(at.wall)};
+  metrics_.Publish(std::move(facts));
+  if (status == job.status) return;
+  const bool transition = IsTransition(job.status, status);
+  // Without a transition the failures and rescales are the same, so nothing is lost by waiting.
+  if (!transition && at.now - status_written_at_ < kStatusEvery) return;
+  status_written_at_ = at.now;
+  new_rescales_.clear();
+  observation_.OnStatusWritten(status);
+  cluster_.Send(local::WriteStatus{status});
+}
+
+void Reign::ReportLive(const Instant& at) {
+  local::Live live;
+  live.term = snapshot_.record.term;
+  live.epoch = snapshot_.record.newest.epoch;
+  live.phase = snapshot_.phase;
+  live.time_state = snapshot_.time_state;
+  live.size = snapshot_.size;
+  live.desired = target_ ? target_->desired : 0;
+  live.committed = snapshot_.committed;
+  live.baseline_loss = snapshot_.baseline_loss;
+  std::string shape = live.phase + "/" + std::to_string(live.epoch.value) + "/" +
+                      std::to_string(live.size) + "/" + std::to_string(live.desired);
+  for (const membership::MemberSnapshot& m : snapshot_.members) {
+    live.members.push_back({m.id, m.pid, m.node, m.in_view, m.warm, m.connected, m.leaving, m.phase,
+                            m.step, m.committed});
+    shape += " " + base::ToString(m.id) + (m.in_view ? "v" : m.warm ? "w" : "-");
+  }
+  if (shape == live_shape_ && at.now - live_at_ < kLiveEvery) return;
+  live_shape_ = std::move(shape);
+  live_at_ = at.now;
+  Report(std::move(live));
+}
+
+// checkpoint.everySeconds counts from the last commit, or from the last time it was asked for.
+void Reign::AskForCheckpoint(const Instant& at) {
+  const std::int64_t seconds = observation_.job().spec.checkpoint.every_seconds;
+  if (seconds <= 0 || snapshot_.size == 0) return;
+  if (at.now - checkpoint_asked_at_ < std::chrono::seconds(seconds)) return;
+  checkpoint_asked_at_ = at.now;
+  Feed(membership::CheckpointNow{});
+}
+
+}  // namespace muster::app

@@ -1,0 +1,80 @@
+#include "operator/app/status_builder.h"
+
+#include <algorithm>
+
+#include "operator/api/conditions.h"
+
+namespace muster::app {
+namespace {
+
+// What maxReplacements and avoidNodes count; beyond it the oldest are forgotten.
+constexpr std::size_t kMostFailures = 200;
+
+template <typename T>
+void KeepNewest(std::vector<T>& values, std::size_t most) {
+  if (values.size() > most) {
+    values.erase(values.begin(), values.end() - static_cast<std::ptrdiff_t>(most));
+  }
+}
+
+void TakeRecord(const membership::Snapshot& snapshot, base::WallTime now,
+                api::TrainingJobStatus& status) {
+  const api::Record& record = snapshot.record;
+  if (record.term == base::Term()) return;  // nothing has been persisted yet
+  status.membership = record;
+  if (!record.kernel_family.empty()) status.kernel_family = record.kernel_family;
+  if (record.checkpoint) {
+    const bool same = status.checkpoint && status.checkpoint->digest == record.checkpoint->digest;
+    const base::WallTime seen = same ? status.checkpoint->time : now;
+    status.checkpoint = record.checkpoint;
+    if (status.checkpoint->time == base::WallTime()) status.checkpoint->time = seen;
+  } else {
+    status.checkpoint.reset();  // the only one was damaged
+  }
+  if (record.result) status.result = record.result;
+}
+
+}  // namespace
+
+api::TrainingJobStatus MakeStatus(const StatusInputs& in) {
+  api::TrainingJobStatus status = in.job.status;
+  status.observed_generation = in.job.generation;
+  status.state = in.plan.state;
+  for (api::Condition condition : in.plan.conditions) {
+    condition.last_transition_time = in.now;
+    api::SetCondition(status.conditions, std::move(condition));
+  }
+  if (!status.start_time) status.start_time = in.now;
+  status.members = in.snapshot.size;
+  status.desired_members = in.job.spec.workers.replicas * in.job.spec.workers.processes_per_worker;
+  status.replicas = in.active_pods;
+  status.selector = "muster.dev/job=" + in.job.name;
+  status.progress = in.progress;
+  status.time_seconds = in.time_seconds;
+  TakeRecord(in.snapshot, in.now, status);
+  for (api::Rescale rescale : in.rescales) {
+    if (rescale.time == base::WallTime()) rescale.time = in.now;
+    status.rescales.push_back(std::move(rescale));
+    ++status.rescale_count;
+  }
+  KeepNewest(status.rescales, in.most_rescales);
+  status.failures.insert(status.failures.end(), in.plan.failures.begin(), in.plan.failures.end());
+  KeepNewest(status.failures, kMostFailures);
+  return status;
+}
+
+bool IsTransition(const api::TrainingJobStatus& written, const api::TrainingJobStatus& next) {
+  if (written.state != next.state || written.conditions.size() != next.conditions.size())
+    return true;
+  for (std::size_t i = 0; i < next.conditions.size(); ++i) {
+    if (written.conditions[i].status != next.conditions[i].status ||
+        written.conditions[i].reason != next.conditions[i].reason) {
+      return true;
+    }
+  }
+  return written.members != next.members || written.rescale_count != next.rescale_count ||
+         written.failures != next.failures || written.checkpoint != next.checkpoint ||
+         written.result != next.result;
+}
+
+}  // namespace muster::app

@@ -1,0 +1,62 @@
+// What a command line asks for, as plain structs: everything after this is typed.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "operator/local/fault.h"
+
+namespace muster::cli {
+
+enum class Output { kText, kJson };
+
+struct RunOptions {
+  std::string file;
+  int replicas = 0;  // 0: as the manifest says
+  int nodes = 1;
+  std::vector<local::Fault> faults;  // in the order of the command line, by kind
+  std::string audit_file;
+  std::string state_dir;  // empty: the user's state folder
+  Output output = Output::kText;
+  bool quiet = false;
+  int metrics_port = -1;
+  std::string log_format = "text";
+};
+
+struct ValidateOptions {
+  std::vector<std::string> files;
+  Output output = Output::kText;
+  bool schema = false;  // print the table of fields instead
+};
+
+struct ExplainOptions {
+  std::string field;  // empty: the whole table
+};
+
+struct VersionOptions {};
+
+// The coordinator that `muster run` starts; not for people.
+struct CoordinatorOptions {
+  std::string socket;
+};
+
+// Text for standard output or error, and the exit status: help, or a wrong command line.
+struct Said {
+  std::string text;
+  int exit_status = 0;
+};
+
+using Command = std::variant<Said, RunOptions, ValidateOptions, ExplainOptions, VersionOptions,
+                             CoordinatorOptions>;
+
+// Exit statuses of `muster`.
+inline constexpr int kExitSucceeded = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitInterrupted = 130;  // as shells have it: 128 + SIGINT
+
+// args without the program's name.
+Command ParseCommandLine(const std::vector<std::string>& args);
+
+}  // namespace muster::cli

@@ -1,0 +1,85 @@
+// All that a plan may depend on: the job, its pods and what membership says, as plain values.
+//
+// Whoever observes (operator/app) fills it from the cluster's lists and from the machine's
+// snapshot; a test writes it down. Nothing here is remembered by the plan itself: it is
+// level-triggered.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/api/training_job.h"
+#include "operator/base/ids.h"
+#include "operator/base/time.h"
+
+namespace muster::job {
+
+enum class PodPhase { kPending, kRunning, kSucceeded, kFailed };
+
+// A pod as the plan sees it: a few hundred bytes, whatever the cluster is made of.
+struct Pod {
+  std::string name;
+  std::string uid;
+  base::MemberId member;  // ordinal and incarnation
+  std::string node;
+  PodPhase phase = PodPhase::kPending;
+  bool deleting = false;         // asked to go; its process may still run
+  std::optional<int> exit_code;  // of a finished pod; none: killed by `signal`, or not known
+  std::optional<int> signal;
+  bool infrastructure_loss = false;  // node gone, preempted, evicted by the cluster: never charged
+  std::string message;               // the last words of a finished pod, for people
+  std::int64_t pid = 0;              // on one machine
+  base::WallTime start_time;
+  std::optional<base::WallTime> finish_time;
+  std::vector<std::string> conditions;  // types of its true pod conditions
+  friend bool operator==(const Pod&, const Pod&) = default;
+};
+
+struct KnownMember {
+  base::MemberId id;
+  bool in_view = false;
+  bool leaving = false;
+  bool released = false;  // M15: its pod may go
+  friend bool operator==(const KnownMember&, const KnownMember&) = default;
+};
+
+// Why a job is over, in the words of its condition.
+struct Verdict {
+  std::string reason;
+  std::string message;
+  friend bool operator==(const Verdict&, const Verdict&) = default;
+};
+
+// What membership knows, in the words that a plan needs. The app converts the machine's snapshot
+// into it.
+struct MembershipView {
+  std::vector<KnownMember> members;  // view in rank order, then leavers, then the waiting room
+  std::map<base::MemberId, Verdict> evicted;  // fenced for good, with the reason
+  std::map<base::MemberId, std::string>
+      last_words;            // what a member said before it exited by itself
+  std::int32_t size = 0;     // of the view in force; 0: none
+  std::int32_t reached = 0;  // the target that a view last had in full; 0: none yet
+  bool had_view = false;
+  bool finishing = false;                         // M8: the last step is committed somewhere
+  std::optional<base::WallTime> below_min_since;  // M8; only after a first view
+  std::optional<Verdict> checkpoint_problem;      // the last checkpoint could not be written
+  bool succeeded = false;
+  bool drained = false;
+  std::optional<Verdict> failed;
+  base::WallTime listening_since;  // members cannot have joined before
+  friend bool operator==(const MembershipView&, const MembershipView&) = default;
+};
+
+struct Observed {
+  api::TrainingJob job;  // spec, and the status as written last
+  std::vector<Pod> pods;
+  MembershipView membership;
+  // Highest incarnation ever seen of an ordinal, by whoever observes: an id is never used twice.
+  std::map<std::int32_t, std::int32_t> highest_incarnation;
+  friend bool operator==(const Observed&, const Observed&) = default;
+};
+
+}  // namespace muster::job
