@@ -1,0 +1,171 @@
+// Commands that the communicator lane obeys: connect, reduce, abort.
+#include "worker/app/worker.h"
+#include "worker/comm/ring.h"
+
+namespace muster::app {
+namespace {
+
+constexpr auto kConnectDeadline = std::chrono::seconds(5);
+constexpr auto kPoll = std::chrono::milliseconds(20);
+
+comm::Reduction ToReduction(const train::ReduceVector& v) {
+  using Kind = train::ReduceVector::Kind;
+  comm::Reduction r;
+  r.op = v.kind == Kind::kInt32Max ? comm::ReduceOp::kMax : comm::ReduceOp::kSum;
+  switch (v.kind) {
+    case Kind::kInt64Sum:
+      r.type = comm::ElementType::kInt64;
+      break;
+    case Kind::kInt32Sum:
+    case Kind::kInt32Max:
+      r.type = comm::ElementType::kInt32;
+      break;
+    case Kind::kFloatSum:
+      r.type = comm::ElementType::kFloat32;
+      break;
+  }
+  r.in = v.in;
+  r.out = v.out;
+  return r;
+}
+
+}  // namespace
+
+// One flag for all that a view has open: its ring and its state transfer.
+std::shared_ptr<comm::AbortFlag> Worker::FlagOf(base::Epoch epoch) {
+  if (epoch_flag_ == nullptr || flag_epoch_ != epoch || epoch_flag_->is_set()) {
+    if (epoch_flag_ != nullptr) epoch_flag_->Set();
+    epoch_flag_ = std::make_shared<comm::AbortFlag>();
+    flag_epoch_ = epoch;
+  }
+  return epoch_flag_;
+}
+
+void Worker::On(const session::ConnectRing& c) {
+  view_size_.store(static_cast<std::int32_t>(c.view.members.size()));
+  const base::Step step = session_.committed().Next();
+  communicator_.Post([this, c, step, flag = FlagOf(c.view.epoch)] {
+    ring_.reset();
+    breakpoints_.At("rebuild", step);
+    comm::RingOptions options;
+    options.listener = job_->listener.get();
+    options.epoch = c.view.epoch;
+    options.rank = c.rank;
+    for (const auto& m : c.view.members) options.peers.push_back({m.id, m.address});
+    const base::Time start = Now();
+    options.deadline = start + kConnectDeadline;
+    options.abort = flag;
+    job_->listener->Fence(c.view.epoch);
+    auto connected = comm::Ring::Connect(std::move(options));
+    const double seconds = base::ToSeconds(Now() - start);
+    metrics_.Phase("rebuild", seconds);
+    if (connected.status.ok()) {
+      ring_ = std::move(connected.ring);
+      ring_epoch_ = c.view.epoch;
+      Push(session::RingReady{c.view.epoch, seconds});
+    } else if (!flag->is_set()) {
+      Push(session::RingFailed{c.view.epoch, std::move(connected.unreachable),
+                               base::Message(connected.status)});
+    }
+  });
+}
+
+void Worker::On(const session::AbortRing& c) {
+  if (epoch_flag_ != nullptr && flag_epoch_ <= c.epoch) epoch_flag_->Set();
+  // The ring says goodbye when it is destroyed or polled; this makes sure that it is soon.
+  communicator_.Post([this, epoch = c.epoch] {
+    if (ring_ != nullptr && ring_epoch_ <= epoch) ring_.reset();
+  });
+}
+
+// Runs one reduction to its end. Aborted and Unavailable leave the inputs whole.
+absl::Status Worker::AllReduce(const comm::Reduction& reduction, base::Step step) {
+  MUSTER_RETURN_IF_ERROR(ring_->BeginAllReduce(reduction));
+  auto done = ring_->Poll(base::Duration(0));
+  breakpoints_.At("reduce", step);
+  while (!done) done = ring_->Poll(kPoll);
+  return *done;
+}
+
+// Says whose break it was (M3), then that nothing of the reduction counts.
+void Worker::ReportBrokenRing(base::Epoch epoch, const absl::Status& status) {
+  if (ring_ != nullptr && absl::IsUnavailable(status)) {
+    if (auto peer = ring_->broken_peer()) {
+      Push(session::PeerReset{epoch, *peer, base::Message(status)});
+    }
+  }
+  Push(session::ReduceAborted{epoch});
+}
+
+void Worker::On(const session::Reduce& c) {
+  // Through the training lane: a member without slots in this step has emptied its sums there a
+  // moment ago (a state may have been received into them), and nothing else orders that before the
+  // ring reads them.
+  training_.Post([this, c] { communicator_.Post([this, c] { RunReduction(c); }); });
+}
+
+void Worker::RunReduction(const session::Reduce& c) {
+  if (ring_ == nullptr || ring_epoch_ != c.epoch) {
+    Push(session::ReduceAborted{c.epoch});
+    return;
+  }
+  const base::Time start = Now();
+  const std::int64_t sent = ring_->bytes_sent();
+  auto& trainer = *job_->trainer;
+  const train::ControlWord control{c.pending_view, c.checkpoint_request, c.stop_request};
+  std::size_t sums = 0;
+  for (const auto& vector : trainer.PrepareReduction(control)) {
+    sums += vector.in.size();
+    if (auto status = AllReduce(ToReduction(vector), c.tag.step); !status.ok()) {
+      ReportBrokenRing(c.epoch, status);
+      return;
+    }
+  }
+  const train::ReduceOutcome outcome = trainer.FinishReduction();
+  session::Reduced reduced;
+  reduced.epoch = c.epoch;
+  reduced.tag = c.tag;
+  reduced.counters_ok = outcome.counters_ok;
+  reduced.checksum_ok = outcome.checksum_ok;
+  reduced.saturated = outcome.saturated;
+  reduced.next_exponents = outcome.next_exponents;
+  reduced.view_held_by_all = outcome.agreement.view;
+  reduced.checkpoint_held_by_all = outcome.agreement.checkpoint;
+  reduced.stop_held_by_all = outcome.agreement.stop;
+  reduced.seconds = base::ToSeconds(Now() - start);
+  if (!outcome.detail.empty()) log_.Error("reduce", outcome.detail, {{"step", c.tag.step}});
+  metrics_.Phase("reduce", reduced.seconds);
+  metrics_.ReducedBytes(static_cast<double>(ring_->bytes_sent() - sent));
+  log_.Debug("reduce", "reduced",
+             {{"step", c.tag.step},
+              {"members", view_size_.load()},
+              {"sumBytes", sums},
+              {"sentBytes", ring_->bytes_sent() - sent}});
+  Push(std::move(reduced));
+}
+
+void Worker::On(const session::EvaluateShare& c) {
+  training_.Post([this, c] {
+    const base::Time start = Now();
+    auto share =
+        std::make_shared<std::vector<std::int64_t>>(job_->trainer->EvaluateShare(c.rank, c.size));
+    metrics_.Phase("evaluate", base::ToSeconds(Now() - start));
+    communicator_.Post([this, c, share] {
+      if (ring_ == nullptr || ring_epoch_ != c.epoch) {
+        Push(session::ReduceAborted{c.epoch});
+        return;
+      }
+      std::vector<std::int64_t> out(share->size());
+      comm::Reduction reduction;
+      reduction.in = std::as_bytes(std::span(*share));
+      reduction.out = std::as_writable_bytes(std::span(out));
+      if (auto status = AllReduce(reduction, c.step); !status.ok()) {
+        ReportBrokenRing(c.epoch, status);
+        return;
+      }
+      Push(session::Evaluated{c.step, train::Trainer::HeldOutLoss(out), c.epoch});
+    });
+  });
+}
+
+}  // namespace muster::app

@@ -1,0 +1,113 @@
+// Commands about the job as a whole and about moving its state: load, serve, fetch.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "operator/runtime/build_info.h"
+#include "worker/app/worker.h"
+#include "worker/comm/state_transfer.h"
+#include "worker/kernels/family.h"
+
+namespace muster::app {
+namespace {
+
+constexpr auto kFetchDeadline = std::chrono::seconds(60);
+// Set in the environment of a process that executed itself again, so that it does so once.
+constexpr const char* kPinned = "MUSTER_PINNED_FAMILY";
+
+}  // namespace
+
+void PinFamily(const std::string& family) {
+  const char* pinned = std::getenv(kPinned);
+  if (pinned != nullptr && family == pinned) return;
+  for (const std::string& entry : kernels::FamilyEnvironment(family)) {
+    const auto equals = entry.find('=');
+    setenv(entry.substr(0, equals).c_str(), entry.substr(equals + 1).c_str(), 1);
+  }
+  setenv(kPinned, family.c_str(), 1);
+  char program[] = "muster-worker";
+  char* arguments[] = {program, nullptr};
+  execv("/proc/self/exe", arguments);
+  // It cannot: the check of the family that follows says what is wrong.
+}
+
+void Worker::On(const session::LoadJob& c) {
+  training_.Post([this, welcome = c.welcome] { Load(welcome); });
+}
+
+void Worker::Load(const api::Welcome& welcome) {
+  const auto supported = kernels::SupportedFamilies();
+  if (std::ranges::find(supported, welcome.kernel_family) != supported.end() &&
+      !kernels::CheckFamily(welcome.kernel_family).ok()) {
+    PinFamily(welcome.kernel_family);  // does not return when it works
+  }
+  OpenFailure failure;
+  const base::Time start = Now();
+  job_ = OpenJob(welcome, options_, hooks_, build_id_, log_, failure);
+  if (job_ == nullptr) {
+    Push(session::Broken{failure.code, failure.reason, failure.message});
+    return;
+  }
+  metrics_.Phase("loading_data", base::ToSeconds(Now() - start));
+  Push(session::Loaded{job_->warm, job_->spec});
+}
+
+void Worker::On(const session::ServeState& c) {
+  comm::ServedState state;
+  state.epoch = c.epoch;
+  state.step = c.step;
+  state.digest = c.digest;
+  state.header = train::EncodeHeader(job_->trainer->header());
+  state.regions = job_->trainer->ServeRegions();
+  breakpoints_.At("transfer", c.step);
+  job_->server->Serve(std::move(state));
+}
+
+void Worker::On(const session::StopServing&) {
+  if (job_ != nullptr) job_->server->StopServing();
+}
+
+void Worker::On(const session::FetchState& c) {
+  training_.Post([this, c, flag = FlagOf(c.view.epoch)] {
+    comm::FetchOptions fetch;
+    fetch.job_uid = options_.job_uid;
+    fetch.token = options_.token;
+    fetch.epoch = c.view.epoch;
+    fetch.member = options_.member;
+    for (const auto& m : c.view.members) {
+      if (m.has_state) fetch.sources.push_back({m.id, m.address});
+    }
+    for (const auto& l : c.view.leavers) fetch.sources.push_back({l.id, l.address});
+    fetch.regions = job_->trainer->ReceiveRegions();
+    fetch.deadline = Now() + kFetchDeadline;
+    fetch.abort = flag;
+    // A receiver does not know the step of a voluntary change before it has it.
+    breakpoints_.At("transfer", c.view.voluntary ? base::Step(INT64_MAX) : c.view.resume_step);
+    auto result = comm::FetchState(fetch);
+    metrics_.Phase("synchronise", result.state.seconds);
+    if (!result.status.ok()) {
+      if (!flag->is_set()) {
+        Push(session::StateFailed{c.view.epoch, result.failed, base::Message(result.status)});
+      }
+      return;
+    }
+    auto digest = job_->trainer->AdoptReceived(result.state.header, result.state.digest);
+    if (!digest.ok()) {
+      Push(session::StateFailed{c.view.epoch, {}, base::Message(digest.status())});
+      return;
+    }
+    last_applied_ = Now();
+    log_.Info("transfer", "received the state",
+              {{"step", result.state.step}, {"bytes", result.state.bytes}});
+    session::StateReceived received;
+    received.epoch = c.view.epoch;
+    received.step = result.state.step;
+    received.digest = *digest;
+    received.seconds = result.state.seconds;
+    received.exponents = job_->trainer->ExponentsInForce();
+    Push(std::move(received));
+  });
+}
+
+}  // namespace muster::app

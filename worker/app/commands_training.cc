@@ -1,0 +1,112 @@
+// Commands that the training lane obeys: slots, apply, and where the state comes from.
+#include "operator/base/check.h"
+#include "worker/app/worker.h"
+#include "worker/checkpoint/reader.h"
+
+namespace muster::app {
+
+void Worker::On(const session::ClearSums& c) {
+  training_.Post([this, tag = c.tag] { job_->trainer->ClearSums(tag); });
+}
+
+void Worker::On(const session::ComputeSlots& c) {
+  gate_.Open();
+  training_.Post([this, c] { Compute(c); });
+}
+
+void Worker::On(const session::StopCompute&) { gate_.Stop(); }
+
+void Worker::Compute(const session::ComputeSlots& c) {
+  for (const api::Slot slot : c.slots) {
+    if (!gate_.Enter([&] { Push(session::SlotBegun{c.tag, slot}); })) break;
+    const base::Time start = Now();
+    session::SlotDone done{c.tag, slot, 0, job_->trainer->AddSlot(slot)};
+    done.seconds = base::ToSeconds(Now() - start);
+    log_.Debug("forward", "slot computed", {{"step", c.tag.step}, {"slot", slot}});
+    // After the work, so that a fault meant for the forward pass finds a slot that is half done for
+    // everybody but this process: it was begun and never reported.
+    breakpoints_.At("forward", c.tag.step);
+    metrics_.SlotComputed(job_->flops_per_slot);
+    metrics_.Phase("forward", done.seconds);
+    Push(std::move(done));
+  }
+  Push(session::ComputeStopped{c.tag});
+}
+
+void Worker::On(const session::ApplyStep& c) {
+  training_.Post([this, step = c.step] {
+    job_->server->StopServing();  // nobody reads what is about to change
+    breakpoints_.At("commit", step);
+    const base::Time start = Now();
+    const train::ApplyOutcome outcome = job_->trainer->Apply(step);
+    metrics_.Phase("apply", base::ToSeconds(Now() - start));
+    session::Applied applied;
+    applied.step = step;
+    applied.digest = outcome.digest;
+    applied.exponents = outcome.exponents;
+    applied.loss = outcome.loss;
+    applied.grad_norm = outcome.grad_norm;
+    applied.learning_rate = outcome.learning_rate;
+    applied.clipped = outcome.clipped;
+    applied.skipped = outcome.skipped;
+    applied.tokens = outcome.tokens;
+    for (const auto& [slot, samples] : outcome.samples) applied.samples.push_back({slot, samples});
+    RememberStepLine(applied);
+    Push(std::move(applied));
+  });
+}
+
+void Worker::RememberStepLine(const session::Applied& applied) {
+  const base::Time now = Now();
+  StepLine line;
+  line.step = applied.step;
+  line.loss = applied.loss;
+  line.grad_norm = applied.grad_norm;
+  line.learning_rate = applied.learning_rate;
+  line.clipped = applied.clipped;
+  line.skipped = applied.skipped;
+  line.members = view_size_.load();
+  const double seconds = base::ToSeconds(now - last_applied_);
+  if (seconds > 0) line.tokens_per_second = static_cast<double>(applied.tokens) / seconds;
+  last_applied_ = now;
+  if (job_->step_lines != nullptr) job_->step_lines->Remember(line);
+  log_.Debug(
+      "commit", "committed",
+      {{"step", applied.step}, {"wallNanoseconds", clock_.WallNow().time_since_epoch().count()}});
+}
+
+void Worker::On(const session::MakeFreshState&) {
+  training_.Post([this] {
+    const std::uint64_t digest = job_->trainer->MakeFresh();
+    last_applied_ = Now();
+    Push(session::StateMade{digest, job_->trainer->ExponentsInForce()});
+  });
+}
+
+void Worker::On(const session::RestoreState& c) {
+  training_.Post([this, ref = c.checkpoint] {
+    auto& trainer = *job_->trainer;
+    auto header =
+        checkpoint::LoadCheckpoint(job_->welcome.checkpoint_path, ref,
+                                   {trainer.weights(), trainer.adam_m(), trainer.adam_v()});
+    if (!header.ok()) {
+      Push(session::RestoreFailed{base::Message(header.status()),
+                                  absl::IsDataLoss(header.status())});
+      return;
+    }
+    const std::uint64_t digest =
+        trainer.AdoptHeader({header->step, header->update_count, header->exponents});
+    if (digest != header->state_digest) {
+      Push(session::RestoreFailed{"the state of checkpoint step " + std::to_string(ref.step.value) +
+                                  " has another digest than its manifest says"});
+      return;
+    }
+    last_applied_ = Now();
+    log_.Info("checkpoint", "restored", {{"step", header->step}});
+    Push(session::StateRestored{digest, header->step, trainer.ExponentsInForce()});
+  });
+}
+
+void Worker::On(const session::LearnStepTime& c) { metrics_.StepCommitted(c.seconds); }
+
+}  // namespace muster::app

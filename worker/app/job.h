@@ -1,0 +1,53 @@
+// Everything a worker has once it knows its job: data, program, state, and where others reach it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "operator/api/messages.h"
+#include "operator/api/training_job.h"
+#include "operator/base/status.h"
+#include "operator/runtime/log.h"
+#include "worker/app/options.h"
+#include "worker/app/step_lines.h"
+#include "worker/app/test_hooks.h"
+#include "worker/comm/listener.h"
+#include "worker/comm/state_transfer.h"
+#include "worker/data/dataset.h"
+#include "worker/train/trainer.h"
+
+namespace muster::app {
+
+// Members are destroyed from the last to the first: who uses comes after what it uses.
+struct Job {
+  api::Welcome welcome;
+  api::TrainingJobSpec spec;
+  std::string kernel_family;
+  std::string build_id;
+  double flops_per_slot = 0;
+  std::unique_ptr<data::Dataset> dataset;
+  std::unique_ptr<train::Trainer> trainer;
+  std::unique_ptr<StepLines> step_lines;  // null without a checkpoint path
+  std::unique_ptr<comm::DataListener> listener;
+  std::unique_ptr<comm::StateServer> server;
+  api::Warm warm;
+};
+
+// Why a job could not be opened: what the process exits with, and a sentence.
+struct OpenFailure {
+  api::ExitCode code = api::ExitCode::kInternal;
+  std::string reason;  // CamelCase
+  std::string message;
+};
+
+// Opens the data, counts the memory, makes program and buffers, listens. Blocking; null with
+// `failure` filled when it cannot.
+std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& options,
+                             const TestHooks& hooks, const std::string& build_id,
+                             const runtime::Logger& log, OpenFailure& failure);
+
+// Bytes that this process may still take: the machine's available memory or its cgroup's limit,
+// whichever is less; 0 when neither can be read.
+std::int64_t AvailableMemory();
+
+}  // namespace muster::app

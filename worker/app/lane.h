@@ -1,0 +1,44 @@
+// A lane: one thread that runs what it is given, in order. Training, communicator and disk each
+// have one.
+//
+// Post() is thread-safe and bounded: the session never has more than a handful of tasks out, so a
+// full lane is a bug. Stop() drops what has not begun and waits for the task in progress.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace muster::app {
+
+class Lane {
+ public:
+  explicit Lane(std::string name);
+  ~Lane();
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  void Post(std::function<void()> task);
+  // True when all that was posted is done; false when that took longer than `most`.
+  bool WaitIdle(std::chrono::milliseconds most);
+  void Stop();
+
+ private:
+  static constexpr std::size_t kCapacity = 1024;
+  void Loop();
+
+  const std::string name_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable idle_;
+  std::deque<std::function<void()>> tasks_;  // guarded by mutex_
+  bool stopping_ = false;                    // guarded by mutex_
+  bool busy_ = false;                        // guarded by mutex_
+  std::thread thread_;                       // last: starts when all else is there
+};
+
+}  // namespace muster::app

@@ -1,0 +1,56 @@
+// steps.jsonl: one line a committed step, beside the checkpoints, written by whoever is rank 0
+// then.
+//
+//   {"step":7,"loss":2.31,"gradNorm":0.8,"clipped":false,"learningRate":0.001,"tokensPerSecond":51000,
+//    "members":4,"skipped":false}
+//
+// Every member remembers what it committed; a new rank 0 first reads where the file ends and goes
+// on from there, so a loss of rank 0 leaves neither a gap nor a second line. One thread (the disk
+// lane) writes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "operator/base/ids.h"
+#include "operator/base/status.h"
+
+namespace muster::app {
+
+struct StepLine {
+  base::Step step;
+  double loss = 0;
+  double grad_norm = 0;
+  double learning_rate = 0;
+  double tokens_per_second = 0;
+  std::int32_t members = 0;
+  bool clipped = false;
+  bool skipped = false;
+};
+
+// Numbers in the shortest form that reads back; what is not finite is left out.
+std::string ToJson(const StepLine& line);
+
+class StepLines {
+ public:
+  explicit StepLines(std::string path) : path_(std::move(path)) {}
+
+  // Any thread. At most kRemembered lines are kept, the oldest go first.
+  void Remember(const StepLine& line);
+  // Appends all remembered lines up to `step` that the file does not have yet.
+  absl::Status WriteThrough(base::Step step);
+
+ private:
+  static constexpr std::size_t kRemembered = 4096;
+  // The step of the file's last whole line, 0 when there is none; cuts a torn last line off.
+  absl::StatusOr<base::Step> LastInFile() const;
+
+  const std::string path_;
+  std::mutex mutex_;
+  std::map<base::Step, StepLine> lines_;  // guarded by mutex_
+  base::Step written_{-1};                // of the disk lane; -1: the file was not read yet
+};
+
+}  // namespace muster::app

@@ -1,0 +1,41 @@
+#include "worker/app/worker_metrics.h"
+
+namespace muster::app {
+
+WorkerMetrics::WorkerMetrics() {
+  metrics_.AddBuildInfo("muster-worker");
+  steps_ = metrics_.MakeHistogram("muster_worker_step_duration_seconds",
+                                  "From one committed step to the next.", runtime::SecondsBounds());
+  reduced_bytes_ = metrics_.MakeCounter("muster_worker_reduced_bytes_total",
+                                        "Payload bytes sent for reductions.");
+  slots_ = metrics_.MakeCounter("muster_worker_slots_computed_total",
+                                "Slots computed by this process, recomputed ones included.");
+  flops_ = metrics_.MakeCounter(
+      "muster_worker_model_flops_total",
+      "Model FLOPs of the slots computed: 6 N + 6 L C T a token (llm.c's formula).");
+}
+
+absl::Status WorkerMetrics::Serve(const std::string& host, int port,
+                                  std::function<absl::Status()> ready) {
+  runtime::HttpEndpoint::Options options;
+  options.host = host;
+  options.port = port;
+  options.metrics = [this] { return metrics_.Text(); };
+  options.ready = std::move(ready);
+  MUSTER_ASSIGN_OR_RETURN(endpoint_, runtime::HttpEndpoint::Create(std::move(options)));
+  return absl::OkStatus();
+}
+
+void WorkerMetrics::Phase(const std::string& phase, double seconds) {
+  metrics_
+      .MakeCounter("muster_worker_phase_seconds_total", "Time spent by what was being done.",
+                   {{"phase", phase}})
+      .Increment(seconds);
+}
+
+void WorkerMetrics::SlotComputed(double model_flops) const {
+  slots_.Increment();
+  flops_.Increment(model_flops);
+}
+
+}  // namespace muster::app

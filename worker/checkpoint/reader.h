@@ -1,0 +1,41 @@
+// Reads a checkpoint that the record names, whole and checked, at any number of parts.
+//
+// Blocking I/O, one thread a call. A checkpoint is believed when its manifest has the digest that
+// the record names and every part the checksum that the manifest names; otherwise the status is
+// DataLoss and names the file and what is wrong with it (missing, truncated, altered).
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "operator/api/view.h"
+#include "operator/base/status.h"
+#include "worker/checkpoint/manifest.h"
+
+namespace muster::checkpoint {
+
+// Where the state goes; each span holds all parameters. After an error their contents are void.
+struct StateBuffers {
+  std::span<float> weights;
+  std::span<float> adam_m;
+  std::span<float> adam_v;
+};
+
+absl::StatusOr<Manifest> LoadManifest(const std::string& dir, const api::CheckpointRef& ref);
+
+absl::StatusOr<ManifestHeader> LoadCheckpoint(const std::string& dir, const api::CheckpointRef& ref,
+                                              const StateBuffers& out);
+
+struct LoadedState {
+  ManifestHeader header;
+  api::CheckpointRef checkpoint;  // the one that was read
+  std::string note;               // says which newer ones were passed over and why; empty: none
+};
+
+// The first of `refs` (newest first) that is intact. DataLoss with every reason when none is.
+absl::StatusOr<LoadedState> LoadNewestIntact(const std::string& dir,
+                                             const std::vector<api::CheckpointRef>& refs,
+                                             const StateBuffers& out);
+
+}  // namespace muster::checkpoint

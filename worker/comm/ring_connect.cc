@@ -1,0 +1,120 @@
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "operator/runtime/mutex.h"
+#include "worker/comm/ring_links.h"
+
+namespace muster::comm {
+namespace {
+
+// A neighbour's listener may come up a moment after ours.
+constexpr base::Duration kRetry = std::chrono::milliseconds(10);
+
+std::string Name(const RingOptions& o, std::size_t rank) {
+  return "rank " + std::to_string(rank) + " (member " + base::ToString(o.peers[rank].member) +
+         ", " + o.peers[rank].address + ")";
+}
+
+// What the listener's thread hands in; `arrived` wakes the connecting thread.
+struct Inbox {
+  runtime::Mutex mutex;
+  UniqueFd data MUSTER_GUARDED_BY(mutex);
+  UniqueFd control MUSTER_GUARDED_BY(mutex);
+  AbortFlag complete;
+
+  void Put(UniqueFd fd, Kind kind) {
+    runtime::MutexLock lock(mutex);
+    (kind == Kind::kRing ? data : control) = std::move(fd);
+    if (data && control) complete.Set();
+  }
+};
+
+absl::StatusOr<UniqueFd> OpenOnce(const RingOptions& o, Kind kind, const RingPeer& next,
+                                  const AbortFlag& abort) {
+  MUSTER_ASSIGN_OR_RETURN(UniqueFd fd, Connect(next.address, o.deadline, abort));
+  if (kind == Kind::kRing) TuneSocket(fd.get(), o.socket_buffer_bytes);
+  Greeting greeting{kind,
+                    o.epoch,
+                    o.peers[static_cast<std::size_t>(o.rank)].member,
+                    o.rank,
+                    o.listener->job_uid(),
+                    o.listener->token()};
+  MUSTER_RETURN_IF_ERROR(Greet(fd.get(), greeting, o.deadline, abort));
+  return fd;
+}
+
+// Retries what may pass: nobody listens yet, or it is busy. A refusal by reason is final.
+absl::StatusOr<UniqueFd> Open(const RingOptions& o, Kind kind, const RingPeer& next,
+                              const AbortFlag& abort) {
+  for (;;) {
+    absl::StatusOr<UniqueFd> fd = OpenOnce(o, kind, next, abort);
+    if (fd.ok() || fd.status().code() != absl::StatusCode::kUnavailable) return fd;
+    if (Now() + kRetry >= o.deadline) return fd.status();
+    const absl::Status pause = WaitReady(-1, 0, Now() + kRetry, abort);
+    if (absl::IsAborted(pause)) return pause;
+  }
+}
+
+absl::Status OpenBoth(const RingOptions& o, const RingPeer& next, const AbortFlag& abort,
+                      RingLinks& links) {
+  MUSTER_ASSIGN_OR_RETURN(links.to_next, Open(o, Kind::kRing, next, abort));
+  MUSTER_ASSIGN_OR_RETURN(links.next_control, Open(o, Kind::kRingControl, next, abort));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+LinkResult ConnectLinks(const RingOptions& o, const AbortFlag& abort) {
+  const std::size_t n = o.peers.size();
+  const std::size_t rank = static_cast<std::size_t>(o.rank);
+  const std::size_t next = (rank + 1) % n;
+  const std::size_t previous = (rank + n - 1) % n;
+  auto inbox = std::make_shared<Inbox>();
+  const auto accept = [inbox, expected = o.peers[previous].member, previous, &o](
+                          UniqueFd fd, const Greeting& greeting) {
+    if (greeting.rank != static_cast<std::int32_t>(previous) || greeting.member != expected) return;
+    if (greeting.kind == Kind::kRing) TuneSocket(fd.get(), o.socket_buffer_bytes);
+    inbox->Put(std::move(fd), greeting.kind);
+  };
+  o.listener->Fence(o.epoch);
+  o.listener->Register(Kind::kRing, o.epoch, accept);
+  o.listener->Register(Kind::kRingControl, o.epoch, accept);
+  LinkResult result;
+  const absl::Status out = OpenBoth(o, o.peers[next], abort, result.links);
+  absl::Status in = absl::OkStatus();
+  if (!inbox->complete.is_set()) {
+    // After a failure of our own there is nothing to wait for, but who is missing may still be
+    // said.
+    in = out.ok() ? WaitReady(inbox->complete.fd(), POLLIN, o.deadline, abort)
+                  : base::DeadlineExceeded("did not come");
+  }
+  o.listener->Unregister(Kind::kRing, o.epoch);
+  o.listener->Unregister(Kind::kRingControl, o.epoch);
+  if (absl::IsAborted(out) || absl::IsAborted(in)) {
+    result.status =
+        base::Aborted("connecting epoch " + std::to_string(o.epoch.value) + " was aborted");
+    return result;
+  }
+  {
+    runtime::MutexLock lock(inbox->mutex);
+    result.links.from_previous = std::move(inbox->data);
+    result.links.previous_control = std::move(inbox->control);
+  }
+  if (!out.ok()) {
+    result.unreachable.push_back(o.peers[next].member);
+    result.status = base::Annotate(out, "cannot reach " + Name(o, next));
+  }
+  // A neighbour on both sides is named once. When next failed at once the previous one had no time.
+  if (!in.ok() && previous != next && (out.ok() || Now() >= o.deadline)) {
+    result.unreachable.push_back(o.peers[previous].member);
+    if (out.ok()) result.status = base::Annotate(in, "not reached by " + Name(o, previous));
+  } else if (!in.ok() && out.ok()) {
+    result.unreachable.push_back(o.peers[previous].member);
+    result.status = base::Annotate(in, "not reached by " + Name(o, previous));
+  }
+  return result;
+}
+
+}  // namespace muster::comm

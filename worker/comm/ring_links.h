@@ -1,0 +1,33 @@
+// The sockets of a ring: data to the next member, data from the previous one, and a control socket
+// to each, on which goodbye can be said even when data is stuck in mid-message. Private to this
+// folder.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "worker/comm/ring.h"
+#include "worker/comm/socket.h"
+
+namespace muster::comm {
+
+struct RingLinks {
+  UniqueFd to_next;
+  UniqueFd from_previous;
+  UniqueFd next_control;
+  UniqueFd previous_control;
+};
+
+struct LinkResult {
+  absl::Status status;
+  RingLinks links;
+  std::vector<base::MemberId> unreachable;
+};
+
+// Greets both neighbours; more than one peer. The listener's registrations are gone when it
+// returns.
+LinkResult ConnectLinks(const RingOptions& options, const AbortFlag& abort);
+
+}  // namespace muster::comm

@@ -1,0 +1,251 @@
+#include <poll.h>
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <optional>
+#include <thread>
+
+#include "operator/runtime/mutex.h"
+#include "worker/comm/shard.h"
+#include "worker/comm/state_transfer.h"
+
+namespace muster::comm {
+namespace {
+
+// A source that refuses connections is given up after this; its process is probably gone.
+constexpr base::Duration kConnectTime = std::chrono::milliseconds(500);
+// One that stops in mid-shard (SIGSTOP, a pulled cable) after this.
+constexpr base::Duration kStallTime = std::chrono::seconds(2);
+constexpr std::size_t kReadBytes = std::size_t{256} << 10;
+
+struct Shard {
+  std::size_t region = 0;
+  std::size_t offset = 0;
+  std::size_t length = 0;
+};
+
+// One fetch, shared by a thread a source. `stop` ends them all.
+class Fetch {
+ public:
+  explicit Fetch(const FetchOptions& options) : o_(options) {
+    for (std::size_t r = 0; r < o_.regions.size(); ++r) {
+      const std::size_t step = std::max<std::size_t>(o_.shard_bytes, 1);
+      for (std::size_t at = 0; at < o_.regions[r].size(); at += step) {
+        pending_.push_back({r, at, std::min(step, o_.regions[r].size() - at)});
+      }
+    }
+    left_ = pending_.size();
+  }
+
+  FetchResult Run(const AbortFlag& abort);
+
+ private:
+  void Serve(const StateSource& source);
+  absl::Status FromSource(const StateSource& source);
+  absl::StatusOr<UniqueFd> Open(const StateSource& source);
+  absl::Status Describe(int fd, const StateSource& source);
+  absl::Status Take(int fd, const Shard& shard);
+  absl::Status Agree(const Description& d, std::string header, const StateSource& source);
+  std::optional<Shard> Next();
+  void Finished(const Shard& shard, bool good);
+  base::Time Within(base::Duration d) const { return std::min(o_.deadline, Now() + d); }
+
+  const FetchOptions& o_;
+  AbortFlag stop_;  // everybody out: finished, aborted or past the deadline
+  AbortFlag over_;  // wakes Run
+
+  runtime::Mutex mutex_;
+  runtime::Condition changed_;
+  std::deque<Shard> pending_ MUSTER_GUARDED_BY(mutex_);
+  std::size_t left_ MUSTER_GUARDED_BY(mutex_) = 0;     // shards not yet arrived
+  std::size_t running_ MUSTER_GUARDED_BY(mutex_) = 0;  // sources still at work
+  bool described_ MUSTER_GUARDED_BY(mutex_) = false;
+  base::MemberId described_by_ MUSTER_GUARDED_BY(mutex_);
+  FetchResult result_ MUSTER_GUARDED_BY(mutex_);
+  absl::Status disagreement_ MUSTER_GUARDED_BY(mutex_);
+  std::string complaints_ MUSTER_GUARDED_BY(mutex_);
+};
+
+absl::StatusOr<UniqueFd> Fetch::Open(const StateSource& source) {
+  const base::Time give_up = Within(kConnectTime);
+  for (;;) {
+    absl::StatusOr<UniqueFd> fd = Connect(source.address, give_up, stop_);
+    if (fd.ok()) {
+      const Greeting greeting{Kind::kState, o_.epoch, o_.member, 0, o_.job_uid, o_.token};
+      MUSTER_RETURN_IF_ERROR(Greet(fd->get(), greeting, Within(kStallTime), stop_));
+      return fd;
+    }
+    if (!absl::IsUnavailable(fd.status()) || Now() >= give_up) return fd;
+    const absl::Status pause =
+        WaitReady(-1, 0, std::min(give_up, Now() + std::chrono::milliseconds(10)), stop_);
+    if (absl::IsAborted(pause)) return pause;
+  }
+}
+
+absl::Status Fetch::Describe(int fd, const StateSource& source) {
+  const ShardRequest request{};
+  MUSTER_RETURN_IF_ERROR(WriteAll(fd, BytesOf(request), Within(kStallTime), stop_));
+  // The source of a voluntary change answers only when it has switched: the whole deadline counts.
+  Description d;
+  MUSTER_RETURN_IF_ERROR(ReadAll(fd, WritableBytesOf(d), o_.deadline, stop_));
+  if (d.magic != kShardMagic) return base::DataLoss("it does not speak this protocol");
+  if (d.told != Told::kOk) {
+    return base::Unavailable("it does not serve the state of epoch " +
+                             std::to_string(o_.epoch.value));
+  }
+  if (d.regions != o_.regions.size() || d.header_bytes > kMaxHeaderBytes) {
+    return base::DataLoss("it has " + std::to_string(d.regions) + " regions, expected are " +
+                          std::to_string(o_.regions.size()));
+  }
+  std::vector<std::uint64_t> sizes(d.regions);
+  MUSTER_RETURN_IF_ERROR(
+      ReadAll(fd, std::as_writable_bytes(std::span(sizes)), Within(kStallTime), stop_));
+  for (std::size_t r = 0; r < sizes.size(); ++r) {
+    if (sizes[r] != o_.regions[r].size()) {
+      return base::DataLoss("its region " + std::to_string(r) + " has " + std::to_string(sizes[r]) +
+                            " bytes, expected are " + std::to_string(o_.regions[r].size()));
+    }
+  }
+  std::string header(d.header_bytes, '\0');
+  MUSTER_RETURN_IF_ERROR(
+      ReadAll(fd, std::as_writable_bytes(std::span(header)), Within(kStallTime), stop_));
+  return Agree(d, std::move(header), source);
+}
+
+// Everything that arrives must be of one state. Who of two is wrong cannot be told here.
+absl::Status Fetch::Agree(const Description& d, std::string header, const StateSource& source) {
+  runtime::MutexLock lock(mutex_);
+  FetchedState& s = result_.state;
+  if (!described_) {
+    described_ = true;
+    described_by_ = source.member;
+    s.step = base::Step(d.step);
+    s.digest = d.digest;
+    s.header = std::move(header);
+    return absl::OkStatus();
+  }
+  if (s.step.value == d.step && s.digest == d.digest && s.header == header) return absl::OkStatus();
+  disagreement_ = base::DataLoss("members " + base::ToString(described_by_) + " and " +
+                                 base::ToString(source.member) + " serve different states: step " +
+                                 std::to_string(s.step.value) + " and " + std::to_string(d.step) +
+                                 (s.digest == d.digest ? "" : ", with different digests"));
+  over_.Set();
+  return disagreement_;
+}
+
+absl::Status Fetch::Take(int fd, const Shard& shard) {
+  const ShardRequest request{kShardMagic, Ask::kShard, shard.region, shard.offset, shard.length};
+  MUSTER_RETURN_IF_ERROR(WriteAll(fd, BytesOf(request), Within(kStallTime), stop_));
+  ShardHead head;
+  MUSTER_RETURN_IF_ERROR(ReadAll(fd, WritableBytesOf(head), Within(kStallTime), stop_));
+  if (head.magic != kShardMagic || head.told != Told::kOk || head.length != shard.length) {
+    return base::DataLoss("it answered a request for a shard with something else");
+  }
+  const auto into = o_.regions[shard.region].subspan(shard.offset, shard.length);
+  for (std::size_t at = 0; at < into.size(); at += kReadBytes) {
+    const auto part = into.subspan(at, std::min(kReadBytes, into.size() - at));
+    MUSTER_RETURN_IF_ERROR(ReadAll(fd, part, Within(kStallTime), stop_));
+  }
+  if (ShardChecksum(into) == head.checksum) return absl::OkStatus();
+  return base::DataLoss("region " + std::to_string(shard.region) + " at " +
+                        std::to_string(shard.offset) + " arrived with a wrong checksum");
+}
+
+// The next shard to ask for; waits while others hold the rest, for they may fail. nullopt: no more.
+std::optional<Shard> Fetch::Next() {
+  runtime::MutexLock lock(mutex_);
+  while (pending_.empty() && left_ > 0 && !stop_.is_set()) changed_.WaitUntil(mutex_, o_.deadline);
+  if (left_ == 0 || stop_.is_set() || pending_.empty()) return std::nullopt;
+  const Shard shard = pending_.front();
+  pending_.pop_front();
+  return shard;
+}
+
+void Fetch::Finished(const Shard& shard, bool good) {
+  runtime::MutexLock lock(mutex_);
+  if (good) {
+    --left_;
+    result_.state.bytes += static_cast<std::int64_t>(shard.length);
+    if (left_ == 0) over_.Set();
+  } else {
+    pending_.push_front(shard);
+  }
+  changed_.NotifyAll();
+}
+
+absl::Status Fetch::FromSource(const StateSource& source) {
+  MUSTER_ASSIGN_OR_RETURN(const UniqueFd fd, Open(source));
+  MUSTER_RETURN_IF_ERROR(Describe(fd.get(), source));
+  {
+    // A state without bytes is whole once one source described it.
+    runtime::MutexLock lock(mutex_);
+    if (left_ == 0) over_.Set();
+  }
+  while (const std::optional<Shard> shard = Next()) {
+    const absl::Status status = Take(fd.get(), *shard);
+    Finished(*shard, status.ok());
+    MUSTER_RETURN_IF_ERROR(status);
+  }
+  return absl::OkStatus();
+}
+
+void Fetch::Serve(const StateSource& source) {
+  const absl::Status status = FromSource(source);
+  runtime::MutexLock lock(mutex_);
+  if (!status.ok() && !stop_.is_set()) {
+    result_.failed.push_back(source.member);
+    if (absl::IsDataLoss(status)) result_.corrupt.push_back(source.member);
+    complaints_ += (complaints_.empty() ? "" : "; ") + ("member " + base::ToString(source.member)) +
+                   " (" + source.address + "): " + base::Message(status);
+  }
+  if (--running_ == 0) over_.Set();
+}
+
+FetchResult Fetch::Run(const AbortFlag& abort) {
+  const base::Time begun = Now();
+  std::vector<std::thread> threads;
+  {
+    runtime::MutexLock lock(mutex_);
+    running_ = o_.sources.size();
+  }
+  for (const StateSource& source : o_.sources) {
+    threads.emplace_back([this, &source] { Serve(source); });
+  }
+  const absl::Status waited = WaitReady(over_.fd(), POLLIN, o_.deadline, abort);
+  {
+    runtime::MutexLock lock(mutex_);
+    stop_.Set();
+    changed_.NotifyAll();
+  }
+  for (std::thread& thread : threads) thread.join();
+  runtime::MutexLock lock(mutex_);
+  result_.state.seconds = base::ToSeconds(Now() - begun);
+  if (!disagreement_.ok()) {
+    result_.status = disagreement_;
+  } else if (described_ && left_ == 0) {
+    result_.status = absl::OkStatus();
+  } else if (absl::IsAborted(waited)) {
+    result_.status = base::Aborted("the state transfer was aborted");
+  } else if (!waited.ok() || Now() >= o_.deadline) {
+    // A source gives up at the same deadline, so either thread may see it first.
+    result_.status = base::DeadlineExceeded("the state did not arrive in time, " +
+                                            std::to_string(left_) + " shards are missing" +
+                                            (complaints_.empty() ? "" : ": " + complaints_));
+  } else {
+    result_.status = base::Unavailable("no source of state is left: " + complaints_);
+  }
+  return std::move(result_);
+}
+
+}  // namespace
+
+FetchResult FetchState(const FetchOptions& options) {
+  if (options.sources.empty()) {
+    return {base::InvalidArgument("a state transfer needs at least one source"), {}, {}, {}};
+  }
+  const auto abort = options.abort != nullptr ? options.abort : std::make_shared<AbortFlag>();
+  return Fetch(options).Run(*abort);
+}
+
+}  // namespace muster::comm

@@ -1,0 +1,152 @@
+// The numeric heart of a worker: state, the sums of one step, and what turns one into the other.
+//
+// Slots are computed and added as integers (E4, E5); the reduction happens outside, between
+// PrepareReduction and FinishReduction; Apply is then the same pass on every member (E6, E7).
+// Memory a parameter: Exact64 12 state + 4 gradient + 8 sum + 8 reduced = 32 bytes; Exact32 and
+// Float 24.
+//
+// One thread at a time (the session's order of commands guarantees it); `sum` is never written by a
+// reduction, so an abort leaves kept sums whole (M4).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "operator/api/training_job.h"
+#include "operator/api/view.h"
+#include "operator/base/status.h"
+#include "worker/data/dataset.h"
+#include "worker/data/order.h"
+#include "worker/exact/fixed_point.h"
+#include "worker/model/program.h"
+#include "worker/train/optimizer.h"
+#include "worker/train/state.h"
+#include "worker/train/tail.h"
+
+namespace muster::train {
+
+// One integer (or float) vector to be reduced, in this order, by all members alike.
+struct ReduceVector {
+  enum class Kind { kInt64Sum, kInt32Sum, kFloatSum, kInt32Max };
+  Kind kind = Kind::kInt64Sum;
+  std::span<const std::byte> in;
+  std::span<std::byte> out;
+};
+
+// What a finished reduction says before it is applied.
+struct ReduceOutcome {
+  bool counters_ok = false;          // E9
+  bool checksum_ok = false;          // E8
+  bool saturated = false;            // Exact32: redo with next_exponents
+  std::uint64_t next_exponents = 0;  // digest of the redo's exponents
+  Agreement agreement;
+  std::string detail;  // for people, when something is not ok
+};
+
+struct ApplyOutcome {
+  std::uint64_t digest = 0;     // of the state after the step (E8)
+  std::uint64_t exponents = 0;  // digest of those in force for the next step
+  double loss = 0;              // mean nats a token
+  double grad_norm = 0;
+  double learning_rate = 0;
+  bool clipped = false;
+  bool skipped = false;
+  std::int64_t tokens = 0;
+  // With an audit: what every slot of the step read, whoever computed it.
+  std::vector<std::pair<api::Slot, std::vector<std::uint64_t>>> samples;
+};
+
+struct TrainerOptions {
+  api::TrainingJobSpec spec;
+  std::unique_ptr<model::Program> program;
+  const data::Dataset* dataset = nullptr;  // outlives the trainer
+  std::string kernel_family;
+  bool audit = false;       // sample ids ride in the reduction
+  base::Step saturate{-1};  // test hook: this step's first attempt saturates
+};
+
+class Trainer {
+ public:
+  // Bytes that a trainer of this program takes; the memory count before joining.
+  static std::int64_t BytesNeeded(const api::TrainingJobSpec& spec, const model::Program& program);
+
+  explicit Trainer(TrainerOptions options);
+  ~Trainer();
+
+  const model::Layout& layout() const { return options_.program->layout(); }
+  const StateHeader& header() const { return header_; }
+  std::span<float> weights() const { return weights_.as<float>(); }
+  std::span<float> adam_m() const { return adam_m_.as<float>(); }
+  std::span<float> adam_v() const { return adam_v_.as<float>(); }
+
+  // The initial state: step 0, weights from the seed, moments zero. Returns its digest.
+  std::uint64_t MakeFresh();
+  // After a restore filled the vectors: takes the header, returns the digest.
+  std::uint64_t AdoptHeader(const StateHeader& header);
+
+  // A joiner's or laggard's state arrives in buffers that are void at that moment (M6);
+  // AdoptReceived copies them into place once the digest agreed. Voids the sums.
+  std::vector<std::span<std::byte>> ReceiveRegions();
+  // DataLoss when the digest of what arrived is not `expected`; the old state is then untouched.
+  absl::StatusOr<std::uint64_t> AdoptReceived(const std::string& header_bytes,
+                                              std::uint64_t expected);
+  std::vector<std::span<const std::byte>> ServeRegions() const;
+  // Digest of the exponents that the next step begins with.
+  std::uint64_t ExponentsInForce() const;
+
+  // Empties the sums and tags them. With an attempt > 0 the exponents of the last FinishReduction
+  // apply.
+  void ClearSums(const api::SumTag& tag);
+  // Computes one slot of the tag's step and adds it whole. Returns the sample ids that were read.
+  std::vector<std::uint64_t> AddSlot(api::Slot slot);
+  // How often a slot was computed, counted where it happens (E10).
+  std::int64_t slots_computed() const { return slots_computed_; }
+
+  std::vector<ReduceVector> PrepareReduction(const ControlWord& control);
+  ReduceOutcome FinishReduction();
+  ApplyOutcome Apply(base::Step step);
+
+  // Held-out loss: rows rank, rank + size, ... of the held-out part; {loss, tokens} in fixed point.
+  std::vector<std::int64_t> EvaluateShare(std::int32_t rank, std::int32_t size);
+  static double HeldOutLoss(std::span<const std::int64_t> reduced);
+
+ private:
+  class Sink;
+  std::uint64_t Digest(std::span<const float> w, std::span<const float> m, std::span<const float> v,
+                       const StateHeader& header) const;
+  bool VerifyChecksum(const ReducedTail& tail) const;
+  double SquaredNorm() const;  // of the mean gradient (E6)
+  void Dequantise(std::size_t tensor, std::size_t begin, std::span<float> out) const;
+  std::uint64_t UpdatePass(const AdamWOptions& adam);
+  std::vector<std::int32_t> ExponentsOfMaxima() const;
+
+  TrainerOptions options_;
+  api::Reduction reduction_;
+  const exact::Kernels& kernels_;
+  data::SampleOrder order_;
+  std::int64_t parameters_ = 0;
+  std::int64_t limit_ = 0;  // Exact64: of one slot's element
+
+  StateHeader header_;
+  AlignedBuffer weights_, adam_m_, adam_v_;
+
+  api::SumTag tag_;            // of what sum_ holds
+  AlignedBuffer sum_;          // this member's slots
+  AlignedBuffer reduced_;      // everybody's
+  std::vector<float> maxima_;  // Exact32: per tensor over this member's slots
+  std::vector<std::int32_t> maxima_bits_, reduced_maxima_;
+  std::vector<std::int32_t> exponents_;       // Exact32: in force for tag_
+  std::vector<std::int32_t> redo_exponents_;  // of the reduction that saturated
+  AlignedBuffer received_extra_;              // only while a state is received
+  Tail tail_;
+  std::vector<std::int64_t> wire_tail_, reduced_tail_;
+
+  std::vector<std::int32_t> tokens_;
+  std::int64_t slots_computed_ = 0;
+};
+
+}  // namespace muster::train

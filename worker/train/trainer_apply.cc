@@ -1,0 +1,154 @@
+// From a reduced sum to the next state: norm, update, digest (E6, E7, E8), and the held-out loss.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "operator/base/check.h"
+#include "worker/exact/digest.h"
+#include "worker/exact/loss.h"
+#include "worker/exact/norm.h"
+#include "worker/train/schedule.h"
+#include "worker/train/trainer.h"
+
+namespace muster::train {
+namespace {
+
+// Blocks of the update pass: small enough for the first-level cache.
+constexpr std::size_t kBlock = 4096;
+
+}  // namespace
+
+double Trainer::SquaredNorm() const {
+  const std::int32_t slots = options_.spec.training.slots;
+  switch (reduction_) {
+    case api::Reduction::kExact64:
+      return exact::SquareSum64(reduced_.as<std::int64_t>(), exact::Factor64(slots));
+    case api::Reduction::kFloat:
+      return exact::SquareSumFloat(reduced_.as<float>(), 1.0 / slots);
+    case api::Reduction::kExact32:
+      break;
+  }
+  std::vector<double> parts;
+  for (std::size_t t = 0; t < layout().tensors.size(); ++t) {
+    const auto& tensor = layout().tensors[t];
+    parts.push_back(exact::SquareSum32(
+        reduced_.as<std::int32_t>().subspan(static_cast<std::size_t>(tensor.offset),
+                                            static_cast<std::size_t>(tensor.size)),
+        exact::Factor32(exponents_[t], slots)));
+  }
+  return exact::TreeSum(parts);
+}
+
+void Trainer::Dequantise(std::size_t tensor, std::size_t begin, std::span<float> out) const {
+  const std::int32_t slots = options_.spec.training.slots;
+  switch (reduction_) {
+    case api::Reduction::kExact64:
+      kernels_.dequantise64(reduced_.as<std::int64_t>().subspan(begin, out.size()),
+                            exact::Factor64(slots), out);
+      return;
+    case api::Reduction::kExact32:
+      kernels_.dequantise32(reduced_.as<std::int32_t>().subspan(begin, out.size()),
+                            exact::Factor32(exponents_[tensor], slots), out);
+      return;
+    case api::Reduction::kFloat:
+      kernels_.scale_float(reduced_.as<float>().subspan(begin, out.size()),
+                           1.0f / static_cast<float>(slots), out);
+      return;
+  }
+}
+
+// One pass: dequantise a block, update it, fold its digest, while it is in cache (E7, E8).
+std::uint64_t Trainer::UpdatePass(const AdamWOptions& adam) {
+  AdamWOptions plain = adam;
+  plain.weight_decay = 0;
+  const AdamWParams decayed = MakeAdamWParams(adam);
+  const AdamWParams undecayed = MakeAdamWParams(plain);
+  std::array<std::uint64_t, 3> folds{};
+  std::array<float, kBlock> gradient;
+  for (std::size_t t = 0; t < layout().tensors.size(); ++t) {
+    const auto& tensor = layout().tensors[t];
+    const auto end = static_cast<std::size_t>(tensor.offset + tensor.size);
+    for (auto at = static_cast<std::size_t>(tensor.offset); at < end; at += kBlock) {
+      const std::size_t n = std::min<std::size_t>(kBlock, end - at);
+      const auto g = std::span(gradient).first(n);
+      Dequantise(t, at, g);
+      const auto w = weights().subspan(at, n);
+      const auto m = adam_m().subspan(at, n);
+      const auto v = adam_v().subspan(at, n);
+      AdamWBlock(tensor.decay ? decayed : undecayed, g, w, m, v);
+      folds[0] += kernels_.digest_fold(w, at, exact::kWeightsStream);
+      folds[1] += kernels_.digest_fold(m, at, exact::kMomentStream);
+      folds[2] += kernels_.digest_fold(v, at, exact::kVarianceStream);
+    }
+  }
+  return exact::CombineDigest(folds[0], folds[1], folds[2], header_.exponents, header_.step.value,
+                              header_.updates);
+}
+
+ApplyOutcome Trainer::Apply(base::Step step) {
+  MUSTER_CHECK(step == tag_.step && step.value == header_.step.value + 1,
+               "a step is applied to the state before it");
+  const ReducedTail tail = ReadTail(reduced_tail_, options_.spec.training.slots);
+  const auto& config = options_.spec.program.config;
+  ApplyOutcome outcome;
+  outcome.tokens = tail.tokens;
+  if (tail.tokens > 0) {
+    outcome.loss = exact::DequantiseLoss(tail.loss) / static_cast<double>(tail.tokens);
+  }
+  outcome.grad_norm = std::sqrt(SquaredNorm());
+  const Schedule schedule{config.learning_rate, config.warmup_steps, options_.spec.training.steps};
+  outcome.learning_rate = schedule.LearningRate(step.value);
+  // Exact32 saturation was redone before this; what is left to skip is NaN, Inf, and Exact64's
+  // limit.
+  outcome.skipped =
+      tail.not_finite > 0 || (tail.saturated > 0 && reduction_ == api::Reduction::kExact64);
+  header_.step = step;
+  if (outcome.skipped) {
+    outcome.digest = Digest(weights(), adam_m(), adam_v(), header_);
+  } else {
+    header_.updates += 1;
+    if (reduction_ == api::Reduction::kExact32) header_.exponents = ExponentsOfMaxima();
+    AdamWOptions adam;
+    adam.learning_rate = outcome.learning_rate;
+    adam.weight_decay = config.weight_decay;
+    adam.clip_factor = ClipFactor(outcome.grad_norm, config.clip);
+    adam.update = header_.updates;
+    outcome.clipped = adam.clip_factor < 1.0;
+    outcome.digest = UpdatePass(adam);
+  }
+  outcome.exponents = ExponentsInForce();
+  if (options_.audit) {
+    auto samples = AuditedSamples(reduced_tail_, options_.spec.training.slots,
+                                  options_.program->samples_per_slot());
+    for (std::size_t s = 0; s < samples.size(); ++s) {
+      outcome.samples.emplace_back(static_cast<api::Slot>(s), std::move(samples[s]));
+    }
+  }
+  return outcome;
+}
+
+std::vector<std::int64_t> Trainer::EvaluateShare(std::int32_t rank, std::int32_t size) {
+  std::vector<std::int64_t> sums(2, 0);
+  const std::int64_t rows = options_.dataset->held_out_rows();
+  const auto batch = static_cast<std::int64_t>(options_.program->samples_per_slot());
+  const auto row = static_cast<std::size_t>(options_.program->sample_tokens());
+  // Whole batches are dealt out, so that every call has the same shape whoever makes it (E3).
+  for (std::int64_t first = rank * batch; first < rows; first += size * batch) {
+    const std::int64_t n = std::min(batch, rows - first);
+    for (std::int64_t i = 0; i < n; ++i) {
+      options_.dataset->ReadHeldOut(
+          first + i, std::span(tokens_).subspan(static_cast<std::size_t>(i) * row, row));
+    }
+    const model::SlotLoss loss =
+        options_.program->Evaluate(weights(), tokens_, static_cast<std::int32_t>(n));
+    sums[0] += exact::QuantiseLoss(loss.sum);
+    sums[1] += loss.tokens;
+  }
+  return sums;
+}
+
+double Trainer::HeldOutLoss(std::span<const std::int64_t> reduced) {
+  return reduced[1] > 0 ? exact::DequantiseLoss(reduced[0]) / static_cast<double>(reduced[1]) : 0;
+}
+
+}  // namespace muster::train
