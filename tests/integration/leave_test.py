@@ -1,0 +1,127 @@
+"""Story 2: a worker that sleeps is evicted and finds out that it is fenced. Story 5: SIGTERM drains.
+Story 4: scale while training."""
+
+import re
+import unittest
+
+from evidence import EvidenceCase
+from harness import alive, job
+
+FENCED = 71
+
+
+class HangTest(EvidenceCase):
+
+    def hang(self, member, phase=""):
+        ordinal = member.split(".")[0]
+        # Five seconds of training on two cores: the sleeper wakes well before the end.
+        manifest = job(steps=80, milliseconds=8.0, elasticity={"heartbeatTimeout": "500ms"})
+        clean = self.clean(manifest)
+        fault = f"worker-{ordinal}@step=10{phase}:for=2500ms"
+        run = self.run_story(manifest, "--stop", fault)
+        self.assert_story(run, clean, [f"--stop {fault}"], [("HeartbeatTimeout", "Stalled")], lost=[member])
+        self.assertEqual(run.exited().get(member), FENCED, run.tail())
+        rescale = next(r for r in run.status["rescales"] if r["cause"] != "FirstView")
+        self.assertLess(rescale["detectSeconds"], 0.5 + 0.3)
+        self.assert_wrote_nothing_after_waking(run, member)
+        return run
+
+    def assert_wrote_nothing_after_waking(self, run, member):
+        """The fenced process's last words are that it is fenced, and steps.jsonl has no line of its own."""
+        logs = [text for text in run.logs().values() if re.search(r"exitCode=71\b", text)]
+        self.assertEqual(len(logs), 1, "exactly one log ends with exit code 71")
+        last_words = next(line for line in logs[0].splitlines() if "exitCode=71" in line)
+        self.assertIn("evicted", last_words)
+        # It slept in step 10 and has never done anything with it but to finish the slot it was at.
+        self.assertEqual(re.findall(r"(?:commit|checkpoint|reduce): .*step=1\d\b.*", logs[0]), [])
+        path = run.state_dir / "checkpoints" / "steps.jsonl"
+        steps = [int(s) for s in re.findall(r'^\{"step":(\d+),', path.read_text(), re.M)]
+        self.assertEqual(steps, list(range(1, run.manifest["spec"]["training"]["steps"] + 1)),
+                         "each step has one line in steps.jsonl, in order")
+
+    def test_sleeper_is_evicted_and_fenced(self):
+        self.hang("1.0")
+
+    def test_rank_0_that_sleeps_in_a_reduction(self):
+        self.hang("0.0", ":in=reduce")
+
+    def test_one_that_never_wakes_is_not_left_behind(self):
+        manifest = job(steps=60, elasticity={"heartbeatTimeout": "500ms"})
+        clean = self.clean(manifest)
+        run = self.run_story(manifest, "--stop", "worker-2@step=6:in=forward")
+        self.assert_story(run, clean, ["--stop worker-2@step=6:in=forward"], ["HeartbeatTimeout"],
+                          lost=["2.0"])
+        self.assertEqual([pid for pid in run.pids() if alive(pid)], [])
+
+    def test_a_short_sleep_is_forgiven(self):
+        manifest = job(steps=30, elasticity={"heartbeatTimeout": "3s"})
+        clean = self.clean(manifest)
+        run = self.run_story(manifest, "--stop", "worker-1@step=6:for=1s")
+        self.assert_fired(run, "--stop worker-1@step=6:for=1s")
+        self.assert_survivors(run)
+        self.assert_nothing_repeated(run, 0)
+        self.assert_same_result(run, clean)
+        self.assertEqual([r["cause"] for r in run.status["rescales"] if r["from"] > r["to"]], [])
+
+
+class DrainTest(EvidenceCase):
+
+    def test_sigterm_finishes_the_step_and_leaves(self):
+        manifest = job(steps=40)
+        clean = self.clean(manifest)
+        run = self.run_story(manifest, "--term", "worker-1@step=6")
+        self.assert_story(run, clean, ["--term worker-1@step=6"], ["Drained"], left=["1.0"], held=0)
+        self.assertEqual(run.exited().get("1.0"), 0, run.tail())
+        self.assertEqual([f for f in run.status["failures"] if f["charged"]], [])
+
+    def test_sigterm_of_rank_0_in_the_forward_pass(self):
+        manifest = job(steps=40)
+        clean = self.clean(manifest)
+        run = self.run_story(manifest, "--term", "worker-0@step=6:in=forward")
+        self.assert_story(run, clean, ["--term worker-0@step=6:in=forward"], ["Drained"], left=["0.0"], held=0)
+        self.assertEqual(run.exited().get("0.0"), 0, run.tail())
+
+
+class ScaleTest(EvidenceCase):
+
+    def test_4_to_1_to_7(self):
+        manifest = job(steps=100, milliseconds=4.0, workers={"maxReplicas": 7})
+        clean = self.clean(manifest)
+        faults = ["1@step=6", "7@step=15"]
+        run = self.run_story(manifest, "--scale", faults[0], "--scale", faults[1])
+        self.assert_story(run, clean, [f"--scale {f}" for f in faults], ["ScaledDown", "ScaledUp"], left=["1.0", "2.0", "3.0"], held=0)
+        sizes = {len({slot["member"] for slot in line["slots"]}) for line in run.audit()}
+        self.assertLessEqual({4, 1, 7}, sizes, "it trained with 4, with 1 and with 7 members")
+        self.assertEqual(run.status["members"], "7/7")
+
+    def test_join_adds_one(self):
+        manifest = job(steps=60, replicas=2, workers={"maxReplicas": 3})
+        clean = self.clean(manifest)
+        run = self.run_story(manifest, "--join", "@step=5")
+        self.assert_story(run, clean, ["--join @step=5"], [("ScaledUp", "Joined")], held=0)
+        self.assertEqual(run.status["members"], "3/3")
+
+    def test_a_joiner_without_slots_in_a_failure_view(self):
+        # The joiner gets warm while the others wait for a sleeper, so it comes in with the view that evicts
+        # the sleeper; the survivors hold nearly all of the step, and nothing is left for the joiner to compute.
+        # It once reduced what it had received as state.
+        manifest = job(slots=8, steps=20, workers={"maxReplicas": 6}, state_bytes=4 << 20,
+                       elasticity={"heartbeatTimeout": "500ms"})
+        clean = self.clean(manifest)
+        run = self.run_story(manifest, "--join", "@step=9", "--stop", "worker-0@step=10:in=reduce:for=900ms")
+        self.assert_survivors(run, ["0.0"])
+        self.assert_nothing_repeated(run, 2)
+        self.assert_same_result(run, clean)
+
+    def test_no_more_than_max_replicas(self):
+        manifest = job(replicas=2, workers={"maxReplicas": 2})
+        for arguments, sentence in ((("--join", "@step=3"), "maxReplicas"),
+                                    (("--scale", "3@step=3"), "maxReplicas"),
+                                    (("--replicas", "3"), "maxReplicas")):
+            run = self.run_story(manifest, *arguments, exit_status=2)
+            self.assertIn(sentence, run.tail())
+            self.assertEqual(run.started(), [])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

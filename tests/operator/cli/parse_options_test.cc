@@ -1,0 +1,123 @@
+// The command line as typed options, and help that a person can learn the program from.
+#include <gtest/gtest.h>
+
+#include "operator/cli/options.h"
+
+namespace muster::cli {
+namespace {
+
+std::string Text(const Command& command) {
+  const Said* said = std::get_if<Said>(&command);
+  return said == nullptr ? "" : said->text;
+}
+
+TEST(ParseOptionsTest, ReadsARun) {
+  const Command command = ParseCommandLine({"run",
+                                            "job.yaml",
+                                            "--replicas",
+                                            "3",
+                                            "--nodes",
+                                            "2",
+                                            "--kill",
+                                            "worker-2@step=40",
+                                            "--kill",
+                                            "coordinator@step=50",
+                                            "--stop",
+                                            "worker-1@step=80:for=5s",
+                                            "--join",
+                                            "@step=100",
+                                            "--scale",
+                                            "3@step=120",
+                                            "--audit",
+                                            "a.jsonl",
+                                            "--state-dir",
+                                            "/s",
+                                            "--output",
+                                            "json",
+                                            "--quiet",
+                                            "--metrics-port",
+                                            "0"});
+  const RunOptions* run = std::get_if<RunOptions>(&command);
+  ASSERT_NE(run, nullptr) << Text(command);
+  EXPECT_EQ(run->file, "job.yaml");
+  EXPECT_EQ(run->replicas, 3);
+  EXPECT_EQ(run->nodes, 2);
+  ASSERT_EQ(run->faults.size(), 5u);
+  EXPECT_EQ(run->faults[1].target, local::TargetKind::kCoordinator);
+  EXPECT_EQ(run->faults[4].replicas, 3);
+  EXPECT_EQ(run->audit_file, "a.jsonl");
+  EXPECT_EQ(run->state_dir, "/s");
+  EXPECT_EQ(run->output, Output::kJson);
+  EXPECT_TRUE(run->quiet);
+  EXPECT_EQ(run->metrics_port, 0);
+}
+
+TEST(ParseOptionsTest, OptionsMayComeBeforeTheFile) {
+  const Command command = ParseCommandLine({"run", "--kill", "worker-2@step=40", "job.yaml"});
+  const RunOptions* run = std::get_if<RunOptions>(&command);
+  ASSERT_NE(run, nullptr) << Text(command);
+  EXPECT_EQ(run->file, "job.yaml");
+  EXPECT_EQ(run->faults.size(), 1u);
+}
+
+TEST(ParseOptionsTest, ReadsTheOtherCommands) {
+  const Command check = ParseCommandLine({"validate", "a", "-", "-o", "json"});
+  ASSERT_TRUE(std::holds_alternative<ValidateOptions>(check)) << Text(check);
+  EXPECT_EQ(std::get<ValidateOptions>(check).files, (std::vector<std::string>{"a", "-"}));
+  EXPECT_EQ(std::get<ExplainOptions>(ParseCommandLine({"explain", "slots"})).field, "slots");
+  EXPECT_TRUE(std::holds_alternative<VersionOptions>(ParseCommandLine({"version"})));
+  EXPECT_TRUE(std::holds_alternative<VersionOptions>(ParseCommandLine({"--version"})));
+  EXPECT_EQ(
+      std::get<CoordinatorOptions>(ParseCommandLine({"coordinator", "--socket", "/x"})).socket,
+      "/x");
+}
+
+TEST(ParseOptionsTest, WrongUseIsStatusTwoWithASentence) {
+  const std::vector<std::vector<std::string>> wrong = {
+      {},
+      {"run"},
+      {"run", "a", "b"},
+      {"run", "a", "--replicas", "0"},
+      {"run", "a", "--replicas", "x"},
+      {"run", "a", "--nodes", "0"},
+      {"run", "a", "--output", "xml"},
+      {"run", "a", "--metrics-port", "65536"},
+      {"run", "a", "--kill", "nobody@step=1"},
+      {"run", "a", "--log-format", "xml"},
+      {"validate"},
+      {"frobnicate"},
+      {"run", "a", "--frobnicate"},
+  };
+  for (const std::vector<std::string>& args : wrong) {
+    const Command command = ParseCommandLine(args);
+    const Said* said = std::get_if<Said>(&command);
+    ASSERT_NE(said, nullptr) << (args.empty() ? "" : args.back());
+    EXPECT_EQ(said->exit_status, kExitUsage) << said->text;
+    EXPECT_FALSE(said->text.empty());
+  }
+}
+
+TEST(ParseOptionsTest, HelpTeachesByExample) {
+  const std::pair<std::vector<std::string>, std::vector<const char*>> cases[] = {
+      {{"--help"}, {"bit for bit", "Examples:", "muster run job.yaml --kill", "explain"}},
+      {{"run", "--help"},
+       {"Usage: muster run [OPTIONS] FILE", "TARGET@WHEN[:in=PHASE][:for=TIME]", "--state-dir",
+        "--join", "Exit status: 0 succeeded",
+        "forward, reduce, commit, checkpoint, rebuild or transfer"}},
+      {{"validate", "--help"}, {"job.yaml:12: spec.training.slots", "Exit status"}},
+      {{"explain", "-h"}, {"muster explain spec.training"}},
+  };
+  for (const auto& [args, parts] : cases) {
+    const Command command = ParseCommandLine(args);
+    const Said* said = std::get_if<Said>(&command);
+    ASSERT_NE(said, nullptr);
+    EXPECT_EQ(said->exit_status, 0);
+    for (const char* part : parts) {
+      EXPECT_NE(said->text.find(part), std::string::npos) << part << "\n" << said->text;
+    }
+    EXPECT_EQ(said->text.find("--socket"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace muster::cli

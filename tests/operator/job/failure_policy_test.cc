@@ -1,0 +1,167 @@
+// Which losses are charged, which end the job, and with which words.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "operator/api/messages.h"
+#include "operator/job/plan.h"
+#include "tests/operator/job/observed_builder.h"
+
+namespace muster::job {
+namespace {
+
+using api::ExitCode;
+using api::FailureAction;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+struct Loss {
+  std::string reason;
+  bool charged = false;
+  std::string verdict;  // of the job; empty: it goes on
+  friend bool operator==(const Loss&, const Loss&) = default;
+};
+
+void PrintTo(const Loss& loss, std::ostream* out) {
+  *out << loss.reason << (loss.charged ? " charged" : " excused") << " verdict '" << loss.verdict
+       << "'";
+}
+
+Loss Judge(ObservedBuilder& o) {
+  const Plan plan = MakePlan(*o, At(0));
+  Loss loss;
+  if (!plan.failures.empty()) {
+    loss.reason = plan.failures[0].reason;
+    loss.charged = plan.failures[0].charged;
+  }
+  if (plan.fail_job) loss.verdict = plan.fail_job->reason;
+  return loss;
+}
+
+TEST(FailurePolicyTest, JudgesExitCodesOfATrainingJob) {
+  const std::vector<std::pair<ExitCode, Loss>> cases = {
+      {ExitCode::kInternal, {"Exited", true, ""}},
+      {ExitCode::kFenced, {"Fenced", false, ""}},
+      {ExitCode::kRefused, {"Exited", true, "Refused"}},
+      {ExitCode::kBadConfiguration, {"Exited", true, "BadConfiguration"}},
+      {ExitCode::kData, {"Exited", true, "BadData"}},
+      {ExitCode::kNoDevice, {"Exited", true, ""}},
+      {ExitCode::kWatchdog, {"Exited", true, ""}},
+      {ExitCode::kOutOfMemory, {"Exited", true, ""}},
+      {ExitCode::kJobFailed, {"Exited", false, ""}},
+  };
+  for (const auto& [code, wanted] : cases) {
+    ObservedBuilder o(2);
+    o.Trains(0).Runs(1).Exited(static_cast<int>(code));
+    EXPECT_EQ(Judge(o), wanted) << static_cast<int>(code);
+  }
+}
+
+TEST(FailurePolicyTest, WhatNeverFittedWillNotFitLater) {
+  for (auto [code, reason] : {std::pair{ExitCode::kOutOfMemory, "OutOfMemory"},
+                              std::pair{ExitCode::kNoDevice, "NoDevice"}}) {
+    ObservedBuilder o(1);
+    o.Runs(0).Exited(static_cast<int>(code));
+    EXPECT_EQ(Judge(o).verdict, reason);
+  }
+}
+
+TEST(FailurePolicyTest, TheVerdictHasTheWorkersOwnWordsAndItsLastLines) {
+  ObservedBuilder o(1);
+  o.Runs(0).Exited(static_cast<int>(ExitCode::kData));
+  o->pods[0].message = "line one\nline two";
+  o->membership.last_words[{0, 0}] = "/data holds no file";
+  const Plan plan = MakePlan(*o, At(0));
+  ASSERT_TRUE(plan.fail_job);
+  EXPECT_EQ(plan.fail_job->message,
+            "worker 0.0 exited with code 74: /data holds no file\nline one\nline two");
+  // The evidence stays, so that a successor of this coordinator decides the same.
+  EXPECT_THAT(plan.deletes, IsEmpty());
+  EXPECT_THAT(plan.creates, IsEmpty());
+}
+
+TEST(FailurePolicyTest, AKilledWorkerIsChargedAndALostNodeIsNot) {
+  ObservedBuilder killed(2);
+  killed.Trains(0).Runs(1).Killed(9);
+  EXPECT_EQ(Judge(killed), (Loss{"Killed", true, ""}));
+  ObservedBuilder node(2);
+  node.Trains(0).Runs(1).Killed(9);
+  node->pods[1].infrastructure_loss = true;
+  EXPECT_EQ(Judge(node), (Loss{"NodeLost", false, ""}));
+}
+
+TEST(FailurePolicyTest, AnEvictionIsChargedUnderMembershipsReason) {
+  ObservedBuilder o(2);
+  o.Trains(0).Runs(1).Evicted("Silent");
+  EXPECT_EQ(Judge(o), (Loss{"Silent", true, ""}));
+}
+
+TEST(FailurePolicyTest, TheFirstMatchingRuleDecides) {
+  const api::FailureRule ignore{FailureAction::kIgnore, {70}, ""};
+  const api::FailureRule fail{FailureAction::kFailJob, {}, ""};
+  const api::FailureRule replace{FailureAction::kReplace, {72, 74}, ""};
+  const api::FailureRule on_condition{FailureAction::kIgnore, {}, "DisruptionTarget"};
+  struct Case {
+    std::vector<api::FailureRule> rules;
+    int code;
+    Loss wanted;
+  };
+  const std::vector<Case> cases = {
+      {{ignore, fail}, 70, {"Exited", false, ""}},
+      {{ignore, fail}, 71, {"Fenced", false, "FailurePolicy"}},
+      {{fail, ignore}, 70, {"Exited", true, "FailurePolicy"}},
+      // A rule is the job's own word: it also overrules what an exit code means.
+      {{replace}, 74, {"Exited", true, ""}},
+      {{replace}, 73, {"Exited", true, "BadConfiguration"}},
+      {{on_condition}, 70, {"Exited", true, ""}},
+  };
+  for (const Case& c : cases) {
+    ObservedBuilder o(2);
+    o->job.spec.failure_policy.rules = c.rules;
+    o.Trains(0).Runs(1).Exited(c.code);
+    EXPECT_EQ(Judge(o), c.wanted) << c.code;
+  }
+  ObservedBuilder o(2);
+  o->job.spec.failure_policy.rules = {on_condition};
+  o.Trains(0).Runs(1).Exited(70);
+  o->pods[1].conditions = {"DisruptionTarget"};
+  EXPECT_EQ(Judge(o), (Loss{"Exited", false, ""}));
+}
+
+TEST(FailurePolicyTest, CountsReplacementsInTheWindowOnly) {
+  ObservedBuilder o(4);
+  o->job.spec.failure_policy.max_replacements = 2;
+  o->job.spec.failure_policy.window = std::chrono::seconds(60);
+  o.Trains(0).HadView();
+  o.FailedBefore({1, 0}, -61).FailedBefore({2, 0}, -30).FailedBefore({3, 0}, -20, false);
+  o.Runs(1, 1).Killed(9);
+  EXPECT_EQ(Judge(o).verdict, "");
+  o.Runs(2, 1).Killed(9);
+  EXPECT_EQ(Judge(o).verdict, "TooManyReplacements");
+}
+
+TEST(FailurePolicyTest, RemembersALossOnce) {
+  ObservedBuilder o(2);
+  o.Trains(0).Runs(1).Killed(9).FailedBefore({1, 0}, 0);
+  EXPECT_THAT(MakePlan(*o, At(0)).failures, IsEmpty());
+}
+
+TEST(FailurePolicyTest, AFailureSaysWhoWhereWhenAndHow) {
+  ObservedBuilder o(2);
+  o.Trains(0).Runs(1).Exited(70, -3);
+  const Plan plan = MakePlan(*o, At(0));
+  ASSERT_EQ(plan.failures.size(), 1u);
+  EXPECT_EQ(plan.failures[0], (api::FailureEntry{At(-3), {1, 0}, "node-0", "Exited", 70, true}));
+}
+
+TEST(FailurePolicyTest, WorkersThatNeverStartEndTheJob) {
+  ObservedBuilder o(1);
+  for (int i = 0; i < 5; ++i) o.FailedBefore({0, i}, -10.0 * (5 - i));
+  o.Runs(0, 5).Exited(70);
+  EXPECT_EQ(Judge(o).verdict, "WorkersCrash");
+  // The same after a view: machines die, training goes on.
+  o.HadView();
+  EXPECT_EQ(Judge(o).verdict, "");
+}
+
+}  // namespace
+}  // namespace muster::job

@@ -1,0 +1,71 @@
+// The simulated machine room: pods by the shipped plan, workers, coordinators, and what must hold
+// of all of them together.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "operator/job/plan.h"
+#include "tests/sim/coordinator.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/network.h"
+#include "tests/sim/numbers.h"
+#include "tests/sim/ring.h"
+#include "tests/sim/worker.h"
+#include "tests/sim/world.h"
+
+namespace muster::sim {
+
+inline constexpr char kJobUid[] = "job-uid";
+inline constexpr char kToken[] = "token";
+inline constexpr base::Duration kHeartbeatTimeout = std::chrono::seconds(1);
+
+class Cluster {
+ public:
+  Cluster(World& world, const Numbers& numbers, api::TrainingJob job);
+
+  World& world;
+  const Numbers numbers;
+  api::TrainingJob job;
+  Disk disk;
+  Network network;
+  Rings rings;
+  std::vector<std::uint64_t> reference;  // digests of the fault-free run, by step
+
+  // Goals and counts.
+  bool succeeded = false;
+  std::int64_t roll_backs = 0;
+  std::int64_t highest = 0;                   // step that anybody committed
+  std::function<void(std::int64_t)> on_step;  // a step is committed for the first time
+
+  std::vector<Worker*> Living() const;
+  Coordinator* Leader() const;  // the newest that runs
+  void StartCoordinator();
+  const std::vector<std::unique_ptr<Coordinator>>& coordinators() const { return coordinators_; }
+  bool Over() const;
+
+  // Told by the processes.
+  void Ended(Worker& worker);
+  void Committed(Worker& worker, const ModelState& state);
+  void Restored(Worker& worker, base::Step step);
+  void Reported(base::Step step);
+
+ private:
+  void Reconcile();
+  job::Observed Observe(const Coordinator& leader) const;
+  void Create(const job::CreatePod& create);
+  void Delete(const job::DeletePod& deletion);
+
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::unique_ptr<Coordinator>> coordinators_;
+  std::vector<job::Pod> pods_;
+  std::map<std::int32_t, std::int32_t> incarnations_;
+  std::vector<base::MemberId> gone_;  // as the cluster sees it, a moment after the fact
+  std::int32_t reached_ = 0;
+};
+
+}  // namespace muster::sim

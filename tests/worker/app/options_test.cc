@@ -1,0 +1,63 @@
+#include "worker/app/options.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "worker/app/test_hooks.h"
+
+namespace muster::app {
+namespace {
+
+using Environment = std::map<std::string, std::string>;
+
+absl::StatusOr<WorkerOptions> Read(const Environment& env) {
+  return ReadWorkerOptions([&](const char* name) -> const char* {
+    const auto found = env.find(name);
+    return found == env.end() ? nullptr : found->second.c_str();
+  });
+}
+
+const Environment kGood = {{"MUSTER_JOB_UID", "u"},
+                           {"MUSTER_MEMBER", "3.2"},
+                           {"MUSTER_TOKEN", "t"},
+                           {"MUSTER_COORDINATOR", "127.0.0.1:1,127.0.0.2:2"}};
+
+TEST(WorkerOptionsTest, ReadsTheEnvironment) {
+  auto options = Read(kGood);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->member, (base::MemberId{3, 2}));
+  EXPECT_EQ(options->coordinators, (std::vector<std::string>{"127.0.0.1:1", "127.0.0.2:2"}));
+  EXPECT_EQ(options->metrics_port, -1);
+  EXPECT_EQ(options->threads, 1);
+}
+
+TEST(WorkerOptionsTest, EveryErrorNamesTheVariable) {
+  for (const auto& [name, value] : Environment{{"MUSTER_JOB_UID", ""},
+                                               {"MUSTER_MEMBER", "3"},
+                                               {"MUSTER_TOKEN", ""},
+                                               {"MUSTER_COORDINATOR", ","},
+                                               {"MUSTER_METRICS_PORT", "70000"},
+                                               {"MUSTER_THREADS", "0"}}) {
+    Environment env = kGood;
+    env[name] = value;
+    const auto options = Read(env);
+    ASSERT_FALSE(options.ok()) << name;
+    EXPECT_NE(base::Message(options.status()).find(name), std::string::npos) << options.status();
+  }
+}
+
+TEST(TestHooksTest, ParsesAndRefuses) {
+  auto hooks = ParseTestHooks("saturate=7,build-id=abc,family=Haswell");
+  ASSERT_TRUE(hooks.ok()) << hooks.status();
+  EXPECT_EQ(hooks->saturate_once, base::Step(7));
+  EXPECT_EQ(hooks->build_id, "abc");
+  EXPECT_EQ(hooks->family, "Haswell");
+  EXPECT_TRUE(ParseTestHooks("").ok());
+  for (const char* bad : {"saturate", "saturate=x", "saturate=0", "nothing=1", "family="}) {
+    EXPECT_FALSE(ParseTestHooks(bad).ok()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace muster::app

@@ -1,0 +1,66 @@
+#include "worker/app/step_lines.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace muster::app {
+namespace {
+
+class StepLinesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = testing::TempDir() + "/steps-" +
+            testing::UnitTest::GetInstance()->current_test_info()->name() + ".jsonl";
+    std::filesystem::remove(path_);
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+  std::string Content() const {
+    std::stringstream out;
+    out << std::ifstream(path_).rdbuf();
+    return out.str();
+  }
+  static StepLine Line(std::int64_t step) {
+    return {base::Step(step), 2.5, 0.5, 1e-3, 1000, 4, true, false};
+  }
+  std::string path_;
+};
+
+TEST_F(StepLinesTest, WritesEachStepOnceInOrder) {
+  StepLines lines(path_);
+  for (int s = 1; s <= 5; ++s) lines.Remember(Line(s));
+  ASSERT_TRUE(lines.WriteThrough(base::Step(2)).ok());
+  ASSERT_TRUE(lines.WriteThrough(base::Step(2)).ok());
+  ASSERT_TRUE(lines.WriteThrough(base::Step(4)).ok());
+  EXPECT_EQ(Content(), ToJson(Line(1)) + "\n" + ToJson(Line(2)) + "\n" + ToJson(Line(3)) + "\n" +
+                           ToJson(Line(4)) + "\n");
+}
+
+TEST_F(StepLinesTest, ANewWriterGoesOnWhereTheFileEndsAndCutsATornLine) {
+  std::ofstream(path_) << ToJson(Line(1)) << "\n" << ToJson(Line(2)) << "\n{\"step\":3,\"lo";
+  StepLines lines(path_);
+  for (int s = 1; s <= 4; ++s) lines.Remember(Line(s));
+  ASSERT_TRUE(lines.WriteThrough(base::Step(4)).ok());
+  EXPECT_EQ(Content(), ToJson(Line(1)) + "\n" + ToJson(Line(2)) + "\n" + ToJson(Line(3)) + "\n" +
+                           ToJson(Line(4)) + "\n");
+}
+
+TEST_F(StepLinesTest, AFullDiskIsAStatus) {
+  StepLines lines("/dev/full");
+  lines.Remember(Line(1));
+  EXPECT_FALSE(lines.WriteThrough(base::Step(1)).ok());
+}
+
+TEST_F(StepLinesTest, WhatIsNotFiniteIsLeftOut) {
+  StepLine line = Line(9);
+  line.loss = NAN;
+  EXPECT_EQ(ToJson(line),
+            "{\"step\":9,\"gradNorm\":0.5,\"clipped\":true,\"learningRate\":0.001,"
+            "\"tokensPerSecond\":1000,\"members\":4,\"skipped\":false}");
+}
+
+}  // namespace
+}  // namespace muster::app

@@ -1,0 +1,112 @@
+// The listener: who is let in, who is refused and told why, and who must wait.
+
+#include "worker/comm/listener.h"
+
+#include <future>
+
+#include "tests/worker/comm/loopback.h"
+
+namespace muster::comm {
+namespace {
+
+absl::Status Try(const DataListener& listener, const Greeting& greeting, int milliseconds = 2000) {
+  AbortFlag never;
+  auto fd = Connect(listener.address(), In(milliseconds), never);
+  if (!fd.ok()) return fd.status();
+  return Greet(fd->get(), greeting, In(milliseconds), never);
+}
+
+Greeting Good() { return {Kind::kRing, base::Epoch(5), {1, 2}, 1, "job-1", "secret"}; }
+
+TEST(ListenerTest, RefusesOtherJobsTokensAndEpochsBySentence) {
+  std::vector<std::string> refusals;
+  auto listener = MakeListener("job-1", "secret", &refusals);
+  listener->Fence(base::Epoch(5));
+  Greeting job = Good(), token = Good(), stale = Good();
+  job.job_uid = "job-2";
+  token.token = "secreT";
+  stale.epoch = base::Epoch(4);
+  const std::pair<Greeting, std::string> cases[] = {
+      {job, "of job 'job-2'"}, {token, "wrong token"}, {stale, "came for epoch 4"}};
+  for (const auto& [greeting, sentence] : cases) {
+    const absl::Status status = Try(*listener, greeting);
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    EXPECT_NE(base::Message(status).find(sentence), std::string::npos) << status;
+  }
+  EXPECT_EQ(listener->refused(), 3);
+  listener.reset();
+  ASSERT_EQ(refusals.size(), 3u);
+  EXPECT_NE(refusals[0].find("job-2"), std::string::npos);
+  // A token is a secret: it is in no log.
+  EXPECT_EQ(refusals[1].find("secre"), std::string::npos);
+}
+
+TEST(ListenerTest, HandsOverWithoutLosingABytesThatFollow) {
+  auto listener = MakeListener();
+  std::promise<std::string> heard;
+  listener->Register(Kind::kRing, base::Epoch(5), [&](UniqueFd fd, const Greeting& greeting) {
+    EXPECT_EQ(greeting, Good());
+    std::string bytes(5, '\0');
+    AbortFlag never;
+    EXPECT_TRUE(ReadAll(fd.get(), std::as_writable_bytes(std::span(bytes)), In(2000), never).ok());
+    heard.set_value(bytes);
+  });
+  AbortFlag never;
+  auto fd = Connect(listener->address(), In(2000), never);
+  ASSERT_TRUE(fd.ok());
+  const std::string all = EncodeGreeting(Good()) + "after";
+  ASSERT_TRUE(WriteAll(fd->get(), std::as_bytes(std::span(all)), In(2000), never).ok());
+  EXPECT_EQ(heard.get_future().get(), "after");
+}
+
+TEST(ListenerTest, GarbageAndSilenceAreClosed) {
+  ListenerOptions options;
+  options.greeting_time = std::chrono::milliseconds(100);
+  auto listener = DataListener::Create(options).value();
+  AbortFlag never;
+  std::byte one[1];
+  auto silent = Connect(listener->address(), In(2000), never);
+  EXPECT_TRUE(absl::IsUnavailable(ReadAll(silent->get(), one, In(2000), never)));
+  auto loud = Connect(listener->address(), In(2000), never);
+  const std::string http = "GET / HTTP/1.1\r\nHost: somebody.example\r\n\r\n";
+  EXPECT_TRUE(WriteAll(loud->get(), std::as_bytes(std::span(http)), In(2000), never).ok());
+  EXPECT_TRUE(ReadAll(loud->get(), one, In(2000), never).ok());
+  EXPECT_EQ(std::to_integer<int>(one[0]), static_cast<int>(Verdict::kOtherVersion));
+}
+
+TEST(ListenerTest, ParksEarlyArrivalsForABoundedTime) {
+  ListenerOptions options;
+  options.job_uid = "job-1";
+  options.token = "secret";
+  options.park_time = std::chrono::milliseconds(100);
+  auto listener = DataListener::Create(options).value();
+  const absl::Status status = Try(*listener, Good());
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_NE(base::Message(status).find("waited in vain"), std::string::npos) << status;
+}
+
+TEST(ListenerTest, AddressInUseIsASentence) {
+  auto first = MakeListener();
+  ListenerOptions options;
+  options.port = static_cast<std::uint16_t>(
+      std::stoi(first->address().substr(first->address().rfind(':') + 1)));
+  const auto second = DataListener::Create(options);
+  ASSERT_FALSE(second.ok());
+  EXPECT_NE(base::Message(second.status()).find(first->address()), std::string::npos);
+}
+
+TEST(GreetingTest, RoundTripsAndRejectsBadBytes) {
+  const std::string bytes = EncodeGreeting(Good());
+  EXPECT_EQ(DecodeGreeting(bytes).value(), Good());
+  for (std::size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_FALSE(DecodeGreeting(bytes.substr(0, n)).ok());
+  std::string other = bytes;
+  other[4] = 9;
+  EXPECT_TRUE(absl::IsFailedPrecondition(DecodeGreeting(other).status()));
+  other = bytes;
+  other[8] = 9;
+  EXPECT_FALSE(DecodeGreeting(other).ok());
+}
+
+}  // namespace
+}  // namespace muster::comm
