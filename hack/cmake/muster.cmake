@@ -1,0 +1,52 @@
+# muster_library(NAME layer SRCS ... HDRS ... DEPS ...): one folder, one target, one layer.
+#
+# The target's name is the folder's with '_' for '/', so operator/base is operator_base. HDRS become a
+# header set that is verified to compile alone (target `all_verify_interface_header_sets`).
+# DEPS are the layers below; they are the diagram that hack/layers.txt states and the tidy test checks.
+function(muster_library)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;HDRS;DEPS" ${ARGN})
+  if(NOT ARG_SRCS)
+    set(kind INTERFACE)
+    set(scope INTERFACE)
+  else()
+    set(kind STATIC)
+    set(scope PUBLIC)
+  endif()
+  add_library(${ARG_NAME} ${kind} ${ARG_SRCS})
+  target_sources(${ARG_NAME} ${scope}
+    FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${ARG_HDRS})
+  target_include_directories(${ARG_NAME} ${scope} ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${ARG_NAME} ${scope} ${ARG_DEPS})
+  set_target_properties(${ARG_NAME} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+endfunction()
+
+# muster_test(NAME x_test SRCS ... DEPS ... [LABEL unit|sim|integration] [TIMEOUT seconds] [TSAN]):
+# a GoogleTest program, registered with ctest under its label, and built by the target <label>_tests. TSAN
+# says that its threads lie behind the gRPC seam and are ours: it is one of hack/dev tsan's.
+foreach(kind unit sim integration tsan)
+  add_custom_target(${kind}_tests)
+endforeach()
+function(muster_test)
+  cmake_parse_arguments(ARG "TSAN" "NAME;LABEL;TIMEOUT" "SRCS;DEPS" ${ARGN})
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${ARG_NAME} PRIVATE
+    MUSTER_SOURCE_DIR="${PROJECT_SOURCE_DIR}" MUSTER_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  set_target_properties(${ARG_NAME} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
+  add_dependencies(${ARG_LABEL}_tests ${ARG_NAME})
+  set(labels ${ARG_LABEL})
+  if(ARG_TSAN)
+    add_dependencies(tsan_tests ${ARG_NAME})
+    list(APPEND labels tsan)
+  endif()
+  set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${labels}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()
