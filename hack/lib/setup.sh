@@ -13,7 +13,7 @@ packages_build=(g++ cmake ninja-build ccache mold pkg-config libssl-dev libboost
 # shellcheck disable=SC2034
 packages_test=(python3 python3-numpy)
 # shellcheck disable=SC2034
-packages_lint=(shellcheck git)
+packages_lint=(shellcheck git clang-format-19)
 
 die() {
   printf 'muster: %s\n' "$*" >&2

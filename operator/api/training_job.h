@@ -1,7 +1,8 @@
 // TrainingJob, muster.dev/v1alpha1, as plain structs: what a manifest says and what status reports.
 //
-// Field names are the manifest's in snake_case; `muster explain` tells ranges and defaults. The structs hold validated values; Parse and Validate live in
-// training_job_json.h and job_validation.h.
+// Field names are the manifest's in snake_case; `muster explain` tells ranges and defaults. The
+// structs hold validated values; Parse and Validate live in training_job_json.h and
+// job_validation.h.
 #pragma once
 
 #include <cstdint>
@@ -26,14 +27,14 @@ struct ProgramConfig {
   // gpt
   std::int32_t layers = 4;
   std::int32_t heads = 4;
-  std::int32_t width = 128;            // model dimension; divisible by heads
-  std::int32_t context = 128;          // tokens a sequence
-  std::int32_t batch = 1;              // B: sequences a slot
-  std::int32_t vocabulary = 256;       // text: always 256; llmc, tokens16: as the data was made
+  std::int32_t width = 128;       // model dimension; divisible by heads
+  std::int32_t context = 128;     // tokens a sequence
+  std::int32_t batch = 1;         // B: sequences a slot
+  std::int32_t vocabulary = 256;  // text: always 256; llmc, tokens16: as the data was made
   double learning_rate = 1e-3;
   std::int32_t warmup_steps = 20;
   double weight_decay = 0.1;
-  double clip = 1.0;                   // global gradient norm; 0: off
+  double clip = 1.0;  // global gradient norm; 0: off
   double dropout = 0.0;
   // bench
   std::int64_t state_bytes = 4 << 20;  // weights and moments, 12 bytes a parameter
@@ -44,10 +45,10 @@ struct ProgramConfig {
 struct WorkersSpec {
   std::int32_t replicas = 1;
   std::int32_t min_replicas = 1;
-  std::int32_t max_replicas = 1;       // default: replicas
+  std::int32_t max_replicas = 1;  // default: replicas
   std::int32_t spares = 0;
   std::int32_t processes_per_worker = 1;
-  std::string template_json = "{}";    // PodTemplateSpec, unread on one machine
+  std::string template_json = "{}";  // PodTemplateSpec, unread on one machine
   friend bool operator==(const WorkersSpec&, const WorkersSpec&) = default;
 };
 
@@ -59,7 +60,7 @@ struct ProgramSpec {
 
 struct TrainingSpec {
   std::int64_t steps = 1;
-  std::int32_t slots = 1;              // M
+  std::int32_t slots = 1;  // M
   Reduction reduction = Reduction::kExact64;
   Transport transport = Transport::kAuto;
   std::int64_t evaluate_every_steps = 0;  // 0: only after the last step
@@ -68,15 +69,15 @@ struct TrainingSpec {
 };
 
 struct DataSpec {
-  std::string path;                    // bench needs none
+  std::string path;  // bench needs none
   DataFormat format = DataFormat::kText;
   friend bool operator==(const DataSpec&, const DataSpec&) = default;
 };
 
 struct CheckpointSpec {
-  std::string path;                    // empty: none on a cluster; the state directory on one machine
-  std::int64_t every_steps = 0;        // 0: not by steps
-  std::int64_t every_seconds = 0;      // 0: not by time
+  std::string path;                // empty: none on a cluster; the state directory on one machine
+  std::int64_t every_steps = 0;    // 0: not by steps
+  std::int64_t every_seconds = 0;  // 0: not by time
   std::int32_t keep = 3;
   friend bool operator==(const CheckpointSpec&, const CheckpointSpec&) = default;
 };
@@ -100,8 +101,8 @@ enum class FailureAction { kReplace, kFailJob, kIgnore };
 // Matches when every given part does; the first matching rule decides.
 struct FailureRule {
   FailureAction action = FailureAction::kReplace;
-  std::vector<std::int32_t> exit_codes;      // empty: any
-  std::string pod_condition;                 // type of a true pod condition; empty: any
+  std::vector<std::int32_t> exit_codes;  // empty: any
+  std::string pod_condition;             // type of a true pod condition; empty: any
   friend bool operator==(const FailureRule&, const FailureRule&) = default;
 };
 
@@ -130,7 +131,7 @@ struct TrainingJobSpec {
 // A Kubernetes condition. reason and message are always set.
 struct Condition {
   std::string type;
-  std::string status;                  // True | False | Unknown
+  std::string status;  // True | False | Unknown
   std::string reason;
   std::string message;
   base::WallTime last_transition_time;
@@ -138,11 +139,18 @@ struct Condition {
 };
 
 enum class JobState {
-  kPending, kStarting, kRunning, kDegraded, kResizing, kSuspended, kSucceeded, kFailed
+  kPending,
+  kStarting,
+  kRunning,
+  kDegraded,
+  kResizing,
+  kSuspended,
+  kSucceeded,
+  kFailed
 };
 
 struct Progress {
-  std::int64_t step = 0;               // lowest committed of the view (M12)
+  std::int64_t step = 0;  // lowest committed of the view (M12)
   std::int64_t steps = 0;
   std::string loss;
   std::string held_out_loss;
@@ -155,7 +163,7 @@ struct Progress {
 struct Rescale {
   base::Epoch epoch;
   base::WallTime time;
-  std::string cause;                   // closed list in docs/membership.md
+  std::string cause;  // closed list in docs/membership.md
   std::int32_t from = 0;
   std::int32_t to = 0;
   double detect_seconds = 0;
@@ -174,8 +182,8 @@ struct FailureEntry {
   base::MemberId member;
   std::string node;
   std::string reason;
-  std::int32_t exit_code = -1;         // -1: killed by a signal or not known
-  bool charged = false;                // counts for maxReplacements
+  std::int32_t exit_code = -1;  // -1: killed by a signal or not known
+  bool charged = false;         // counts for maxReplacements
   friend bool operator==(const FailureEntry&, const FailureEntry&) = default;
 };
 
@@ -194,11 +202,11 @@ struct TrainingJobStatus {
   std::optional<base::WallTime> start_time;
   std::string worker_image;
   std::string kernel_family;
-  std::int32_t members = 0;            // rendered as members/desired
+  std::int32_t members = 0;  // rendered as members/desired
   std::int32_t desired_members = 0;
   std::int32_t replicas = 0;
   std::string selector;
-  std::optional<Record> membership;    // with checkpoint and result the record
+  std::optional<Record> membership;  // with checkpoint and result the record
   Progress progress;
   TimeSeconds time_seconds;
   std::int64_t rescale_count = 0;
@@ -211,7 +219,7 @@ struct TrainingJobStatus {
 
 struct TrainingJob {
   std::string name;
-  std::string ns = "default";          // metadata.namespace
+  std::string ns = "default";  // metadata.namespace
   std::string uid;
   std::int64_t generation = 1;
   TrainingJobSpec spec;

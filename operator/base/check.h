@@ -1,4 +1,5 @@
-// CHECK: a bug in Muster ends the process with a sentence. On in production, never used on outside input.
+// CHECK: a bug in Muster ends the process with a sentence. On in production, never used on outside
+// input.
 #pragma once
 
 #include <string_view>
@@ -10,8 +11,8 @@ namespace muster::base {
 
 }  // namespace muster::base
 
-#define MUSTER_CHECK(condition, message)                                                  \
-  do {                                                                                    \
-    if (!(condition)) [[unlikely]]                                                        \
-      ::muster::base::CheckFailed(__FILE__, __LINE__, #condition, message);               \
+#define MUSTER_CHECK(condition, message)                                    \
+  do {                                                                      \
+    if (!(condition)) [[unlikely]]                                          \
+      ::muster::base::CheckFailed(__FILE__, __LINE__, #condition, message); \
   } while (false)

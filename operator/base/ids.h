@@ -11,7 +11,8 @@
 
 namespace muster::base {
 
-// An integer with a meaning. Arithmetic is spelled out through `value`; Next() is all that most need.
+// An integer with a meaning. Arithmetic is spelled out through `value`; Next() is all that most
+// need.
 template <typename Tag, typename Rep>
 struct StrongInt {
   Rep value = 0;

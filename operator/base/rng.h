@@ -1,7 +1,9 @@
-// Counter-based randomness (E2): a value is a function of its key, so nothing depends on call order.
+// Counter-based randomness (E2): a value is a function of its key, so nothing depends on call
+// order.
 //
-// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11) and SplitMix64
-// (Steele et al., OOPSLA'14). Both are exact integer arithmetic and give the same bits everywhere.
+// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11) and
+// SplitMix64 (Steele et al., OOPSLA'14). Both are exact integer arithmetic and give the same bits
+// everywhere.
 #pragma once
 
 #include <array>
@@ -39,7 +41,8 @@ constexpr std::array<std::uint32_t, 4> Philox(std::uint64_t key, std::uint64_t c
   return {c0, c1, c2, c3};
 }
 
-// A generator for places where a sequence is natural (simulation, jitter). Seeded, never from a device.
+// A generator for places where a sequence is natural (simulation, jitter). Seeded, never from a
+// device.
 class SplitMix {
  public:
   explicit constexpr SplitMix(std::uint64_t seed) : state_(seed) {}

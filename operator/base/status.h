@@ -1,4 +1,5 @@
-// Expected failures: absl::Status and StatusOr, with helpers for an absl whose string_view is not std's.
+// Expected failures: absl::Status and StatusOr, with helpers for an absl whose string_view is not
+// std's.
 //
 // Debian builds absl with string types of its own, so std::string_view does not convert to absl's.
 // Pass std::string to these helpers and read messages through Message(); nothing else in the code
@@ -17,7 +18,9 @@ inline absl::string_view av(std::string_view s) { return {s.data(), s.size()}; }
 inline std::string_view sv(absl::string_view s) { return {s.data(), s.size()}; }
 inline std::string Message(const absl::Status& s) { return std::string(s.message()); }
 
-inline absl::Status InvalidArgument(std::string_view m) { return absl::InvalidArgumentError(av(m)); }
+inline absl::Status InvalidArgument(std::string_view m) {
+  return absl::InvalidArgumentError(av(m));
+}
 inline absl::Status FailedPrecondition(std::string_view m) {
   return absl::FailedPreconditionError(av(m));
 }
@@ -45,8 +48,8 @@ std::string ErrnoText(int error);
 
 }  // namespace muster::base
 
-#define MUSTER_RETURN_IF_ERROR(expr)                       \
-  do {                                                     \
+#define MUSTER_RETURN_IF_ERROR(expr)                                                       \
+  do {                                                                                     \
     if (absl::Status muster_status_ = (expr); !muster_status_.ok()) return muster_status_; \
   } while (false)
 

@@ -1,7 +1,8 @@
 // Time as a value: pure code receives `now` and never asks for it.
 //
 // A Time counts from an arbitrary origin of one process (a monotonic clock in production, zero in a
-// simulation); two processes' Times cannot be compared. Wall-clock instants cross borders as WallTime.
+// simulation); two processes' Times cannot be compared. Wall-clock instants cross borders as
+// WallTime.
 #pragma once
 
 #include <chrono>

@@ -1,8 +1,8 @@
 // A built-in program: what is trained. Parameters are one flat float vector cut into named tensors.
 //
-// A Program computes one slot at a time, always with the same shapes and kernels (E3), and hands each
-// tensor's gradient out once it is finished. It has no state that outlives a slot. One thread calls it;
-// inside it may use its own threads over a fixed tile grid.
+// A Program computes one slot at a time, always with the same shapes and kernels (E3), and hands
+// each tensor's gradient out once it is finished. It has no state that outlives a slot. One thread
+// calls it; inside it may use its own threads over a fixed tile grid.
 #pragma once
 
 #include <cstdint>
@@ -17,15 +17,15 @@
 namespace muster::model {
 
 struct Tensor {
-  std::string name;                    // as in the exported model.safetensors
+  std::string name;  // as in the exported model.safetensors
   std::vector<std::int64_t> shape;
-  std::int64_t offset = 0;             // into the flat parameter vector
+  std::int64_t offset = 0;  // into the flat parameter vector
   std::int64_t size = 0;
-  bool decay = false;                  // weight decay applies (matrices, not biases and norms)
+  bool decay = false;  // weight decay applies (matrices, not biases and norms)
 };
 
 struct Layout {
-  std::vector<Tensor> tensors;         // ascending, without holes
+  std::vector<Tensor> tensors;  // ascending, without holes
   std::int64_t parameters = 0;
 };
 
@@ -44,7 +44,8 @@ struct SlotKey {
   std::int32_t slot = 0;
 };
 
-// Sum over the slot's tokens of the loss in nats, in a fixed order; not finite when the model diverged.
+// Sum over the slot's tokens of the loss in nats, in a fixed order; not finite when the model
+// diverged.
 struct SlotLoss {
   double sum = 0;
   std::int64_t tokens = 0;
