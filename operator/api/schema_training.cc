@@ -60,7 +60,7 @@ void AddBenchRows(std::vector<Field>& rows) {
                      .Of(Builtin::kBench)
                      .Take());
   rows.push_back(Row("spec.program.config.slotMilliseconds", FieldType::kNumber,
-                     "Milliseconds of calibrated compute for each slot.")
+                     "Milliseconds of processor time for each slot.")
                      .At(CONFIG(slot_milliseconds))
                      .Within(0, 60'000)
                      .Of(Builtin::kBench)

@@ -38,7 +38,7 @@ struct ProgramConfig {
   double dropout = 0.0;
   // bench
   std::int64_t state_bytes = 4 << 20;  // weights and moments, 12 bytes a parameter
-  double slot_milliseconds = 5.0;      // calibrated compute a slot
+  double slot_milliseconds = 5.0;      // processor time a slot
   friend bool operator==(const ProgramConfig&, const ProgramConfig&) = default;
 };
 

@@ -12,8 +12,9 @@ from harness import job, wait_until
 class CostTest(EvidenceCase):
 
     def test_four_members_cost_no_more_cpu_than_one(self):
-        # Each process calibrates its own slots, and what else runs on the machine disturbs that: up to three
-        # pairs are taken. Four members that all computed everything would cost 4 x in each of them.
+        # A slot takes 25 ms of processor time however busy the machine is; what comes on top (starting,
+        # reducing, applying) is not immune to its neighbours, so up to three pairs are taken. Four members that
+        # all computed everything would cost 4 x in each of them.
         manifest = job(steps=12, slots=32, milliseconds=25.0)
         ratios = []
         while len(ratios) < 3 and not any(ratio <= 1.15 for ratio in ratios):

@@ -16,20 +16,25 @@ constexpr std::int64_t kTensorSize = 1 << 16;    // several tensors, as a real m
 constexpr std::int64_t kLossBlock = 4096;
 constexpr float kNoise = 0x1.0p-32f;  // words to [0, 1)
 
-// CPU time of this thread: on a busy machine it is still what an idle core would take.
+// Processor time of this thread: other processes do not shorten what it gets.
 double ThreadSeconds() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-// Dependent multiplications and additions on a small vector that stays in registers and cache.
-void Burn(std::int64_t rounds) {
+// Dependent multiplications and additions on a small vector that stays in registers and cache,
+// until this thread has had so much processor time. A number of rounds found once would not do: a
+// core that shares its units with a busy neighbour is slower later than it was then.
+void BurnUntil(double thread_seconds) {
+  constexpr int kRounds = 500;  // some 10 us between two looks at the clock
   std::array<float, 64> x;
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = 0.5f + 0.001f * static_cast<float>(i);
-  for (std::int64_t round = 0; round < rounds; ++round) {
-    for (float& value : x) value = value * 0.999f + 0.0007f;
-    asm volatile("" : : "r"(x.data()) : "memory");  // the result counts as used
+  while (ThreadSeconds() < thread_seconds) {
+    for (int round = 0; round < kRounds; ++round) {
+      for (float& value : x) value = value * 0.999f + 0.0007f;
+      asm volatile("" : : "r"(x.data()) : "memory");  // the result counts as used
+    }
   }
 }
 
@@ -84,31 +89,14 @@ double Bench::Loss(std::span<const float> weights) const {
   return total / static_cast<double>(weights.size());
 }
 
-void Bench::Calibrate(std::span<const float> weights, const SlotKey& key) {
-  constexpr int kTries = 5;
-  constexpr std::int64_t kTrial = 20000;
-  double own = 1e9, burn = 1e9;
-  for (int i = 0; i < kTries; ++i) {
-    const double start = ThreadSeconds();
-    FillGradient(weights, key);
-    (void)Loss(weights);
-    const double middle = ThreadSeconds();
-    Burn(kTrial);
-    own = std::min(own, middle - start);
-    burn = std::min(burn, ThreadSeconds() - middle);
-  }
-  const double wanted = slot_milliseconds_ * 1e-3 - own;
-  rounds_ = wanted <= 0 ? 0 : static_cast<std::int64_t>(wanted / burn * kTrial);
-}
-
 SlotLoss Bench::ComputeSlot(std::span<const float> weights, std::span<const std::int32_t>,
                             const SlotKey& key, GradientSink& sink) {
   MakeBuffers();
   MUSTER_CHECK(weights.size() == gradient_.size(), "the weights have the layout's size");
-  if (rounds_ < 0) Calibrate(weights, key);
+  const double end = ThreadSeconds() + slot_milliseconds_ * 1e-3;
   FillGradient(weights, key);
   const double loss = Loss(weights);
-  Burn(rounds_);
+  BurnUntil(end);
   for (std::size_t i = 0; i < layout_.tensors.size(); ++i) {
     const Tensor& tensor = layout_.tensors[i];
     sink.Finished(i,

@@ -1,9 +1,9 @@
-// The built-in `bench`: a given number of bytes of state and a given time per slot, for
+// The built-in `bench`: so many bytes of state and so much processor time per slot, for
 // measurements.
 //
 // Gradients depend on (seed, step, slot, element) and on the weights, so that a wrong weight, slot
-// or step shows in the digest. The time is real arithmetic, calibrated once a process; its result
-// is thrown away, so the calibration never reaches the state.
+// or step shows in the digest. The time is real arithmetic, measured by the thread's own
+// clock; its result is thrown away and never reaches the state.
 #pragma once
 
 #include <cstdint>
@@ -36,14 +36,12 @@ class Bench final : public Program {
   void MakeBuffers();
   void FillGradient(std::span<const float> weights, const SlotKey& key);
   double Loss(std::span<const float> weights) const;
-  void Calibrate(std::span<const float> weights, const SlotKey& key);
 
   std::int32_t batch_ = 1;
   double slot_milliseconds_ = 0;
   Layout layout_;
   std::vector<float> targets_;
   std::vector<float> gradient_;
-  std::int64_t rounds_ = -1;  // of burning; -1: not calibrated yet
 };
 
 }  // namespace muster::model

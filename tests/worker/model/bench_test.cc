@@ -30,7 +30,7 @@ TEST(BenchTest, GradientsDependOnKeyAndWeightsAndOnNothingElse) {
   std::vector<float> weights = Weights(*a, 5);
   EXPECT_EQ(weights, Weights(*b, 5));
   const std::vector<float> expected = Gradients(*a, weights, {1, 2, 3});
-  EXPECT_EQ(Gradients(*b, weights, {1, 2, 3}), expected) << "calibration reached the gradients";
+  EXPECT_EQ(Gradients(*b, weights, {1, 2, 3}), expected) << "the time burnt reached the gradients";
   EXPECT_NE(Gradients(*a, weights, {9, 2, 3}), expected);
   EXPECT_NE(Gradients(*a, weights, {1, 9, 3}), expected);
   EXPECT_NE(Gradients(*a, weights, {1, 2, 9}), expected);
@@ -61,16 +61,15 @@ TEST(BenchTest, ASlotBurnsTheProcessorTimeAskedFor) {
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
   };
-  Gradients(*program, weights, {1, 1, 0});  // calibrates
+  Gradients(*program, weights, {1, 1, 0});  // makes its buffers
   double least = 1e9;
   for (int slot = 0; slot < 5; ++slot) {
     const double start = cpu_ms();
     Gradients(*program, weights, {1, 1, slot});
     least = std::min(least, cpu_ms() - start);
   }
-  // Processor time on a shared machine is not exact: wide on purpose.
-  EXPECT_GT(least, 4);
-  EXPECT_LT(least, 16);
+  EXPECT_GE(least, 8);
+  EXPECT_LT(least, 12);  // the sink's copy comes on top
 }
 
 }  // namespace
