@@ -2,16 +2,15 @@
 //
 // Queues and threads (each arrow is a value that is sent, never a call that waits):
 //
-//   gRPC threads --Received, StreamClosed--> inputs, 8192, when full: the stream's thread waits,
-//   and with it
-//                                            its member, whose beats then come late and are counted
+//   gRPC threads --Received, StreamClosed--> inputs, 8192, when full: the stream's thread waits and
+//                                            its member with it, whose late beats are counted
 //   socket reader --ClusterMessage---------> inputs
 //   persister ----Persisted----------------> inputs
 //   signals ------Stop---------------------> inputs
 //   reign --------Persist------------------> persister, 4
-//   reign --------FromCoordinator----------> streams (rpc/server.h), 1024 each, when full: the
-//   stream is cut reign --------requests, reports--------> socket writer, 4096, when full: the
-//   reign waits reign --------JobFacts-----------------> metrics, latest wins
+//   reign --------FromCoordinator----------> streams, 1024 each, when full: the stream is cut
+//   reign --------requests, reports--------> socket writer, 4096, when full: the reign waits
+//   reign --------JobFacts-----------------> metrics, latest wins
 //
 // Everything in this class happens on the thread that calls Run().
 #pragma once

@@ -52,7 +52,6 @@ Next RuleScaleDown(const Observed& observed, Draft& draft);
 Next RuleTarget(const Observed& observed, Draft& draft);
 
 // ---- what several rules ask
-// ------------------------------------------------------------------------
 
 bool IsTerminal(api::JobState state);
 // Pods that the job wants: replicas and spares.

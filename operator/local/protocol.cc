@@ -15,7 +15,6 @@ namespace {
 using nlohmann::json;
 
 // ---- writing
-// -----------------------------------------------------------------------------------------
 
 struct Writer {
   json out = json::object();
@@ -64,7 +63,6 @@ struct Writer {
 };
 
 // ---- reading
-// -----------------------------------------------------------------------------------------
 
 struct Reader {
   const json& in;
@@ -172,7 +170,6 @@ struct Reader {
 };
 
 // ---- variants: {"kind": name, ...fields}
-// ---------------------------------------------------------------
 
 template <typename V>
 struct Names;

@@ -44,8 +44,7 @@ struct Verdict {
 //   stream lost + neighbour reset  WorkerKilled at once: a process that lives keeps one of the two
 //   stream lost alone              StreamLost after reconnect_grace
 //   neighbour reset alone          none: it must answer Ready like the others
-//   silent                         HeartbeatTimeout after timeout; half of it when its node is
-//   suspect
+//   silent                         HeartbeatTimeout after timeout; half of it on a suspect node
 std::optional<Verdict> Judge(const Signs& signs, const Limits& limits, base::Time now);
 
 // When the verdict may change without a new sign.

@@ -35,7 +35,6 @@ namespace muster::membership {
 using StreamId = std::uint64_t;
 
 // ---- events
-// ----------------------------------------------------------------------------------------
 
 struct Start {};  // first event; the machine begins by persisting its term
 struct Tick {};   // at least every 10 ms while anything is pending, 50 ms otherwise
@@ -88,7 +87,6 @@ using Event =
                  NodeSuspect, CheckpointNow, Drain, FailJob, Dissolve, AuditWritten>;
 
 // ---- commands
-// --------------------------------------------------------------------------------------
 
 struct Send {
   StreamId stream = 0;
@@ -172,7 +170,6 @@ using Command = std::variant<Send, CloseStream, Persist, StepCommitted, HeldOut,
 using Commands = std::vector<Command>;
 
 // ---- what others see
-// -------------------------------------------------------------------------------
 
 struct MemberSnapshot {
   base::MemberId id;

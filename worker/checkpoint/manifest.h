@@ -1,10 +1,9 @@
 // What a checkpoint is on disk: folder and file names, and the manifest as a value <-> JSON.
 //
-//   DIR/latest.json                                a copy of what the record names (for a later
-//   job) DIR/step-00000100-e3/manifest.json             this file's SHA-256 is the checkpoint's
-//   name in the record DIR/step-00000100-e3/part-00000-of-00004.safetensors   one member's slice of
-//   weights and moments DIR/step-00000300-e5/model.safetensors, config.json    beside them for the
-//   final state
+//   DIR/latest.json                      a copy of what the record names, for a later job
+//   DIR/step-00000100-e3/manifest.json   its SHA-256 is the checkpoint's name in the record
+//   DIR/step-00000100-e3/part-00000-of-00004.safetensors   one member's slice of weights, moments
+//   DIR/step-00000300-e5/model.safetensors, config.json    beside the parts of the final state
 //
 // A name on disk proves nothing (M14): only a manifest whose digest the record names counts, and
 // only parts whose checksums that manifest names. The manifest is a function of the state, the

@@ -9,12 +9,10 @@
 // token, so that each held-out token but the first is predicted once; a last partial row is left
 // out.
 //
-//   text      every regular file under the path after resolving links, each once, dotfiles skipped,
-//   in
-//             byte order of the relative name; bytes are tokens
+//   text      every regular file under the path after resolving links, each once, dotfiles
+//             skipped, in byte order of the relative name; bytes are tokens
 //   llmc      256 x int32 header (magic 20240520, version 1, tokens), then uint16
-//   tokens16  bare uint16; for both: one file, or the *.bin files of a folder in byte order of the
-//   name
+//   tokens16  bare uint16; for both: one file, or a folder's *.bin files in byte order of the name
 #pragma once
 
 #include <cstdint>

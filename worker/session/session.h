@@ -5,13 +5,13 @@
 // commands in order. The session itself never waits: Ready is answered while a slot is still being
 // computed (M4).
 //
-//   Joining -> Loading -> Warm -> Installing -> Forward -> Reducing -> Applying -+-> [Evaluating]
-//   -> Forward
-//                           ^         ^            |           |          |      |
-//                           |         |            v           v          v      +-> Waiting
-//                           (finish, drained) |         +--------- Ready <------------------+ +->
-//                           Leaving -> exit 0
-//                           +- (a process never goes back: a fenced one exits)
+//   Joining -> Loading -> Warm -> Installing -> Forward -> Reducing -> Applying -> [Evaluating]
+//                                  ^     ^        ^  |        |           |             |
+//                                  |     |        +--|--------|-----------+-------------+ next step
+//         View at a boundary (M5) -+     |           v        v           v
+//                                        +-- View -- Ready <--+-----------+  Interrupt (M4)
+//
+//   any -> Waiting (finished or drained);  any -> Leaving -> exit 0 (M15);  fenced: exit, at once
 #pragma once
 
 #include <cstdint>
