@@ -293,7 +293,8 @@ absl::Status Ring::State::Wait(base::Time until) {
                    {may_send ? links.to_next.get() : -1, POLLOUT, 0},
                    {abort->fd(), POLLIN, 0},
                    {send_k < steps() ? links.next_control.get() : -1, POLLIN, 0}};
-  if (receive_k == steps()) fds[0].fd = -1;
+  // An empty reduction owes no byte, yet the frame that says so.
+  if (receive_k == steps() && frame_received == sizeof(Frame)) fds[0].fd = -1;
   const auto left = std::max<std::int64_t>((until - Now()).count(), 0);
   const timespec timeout = {static_cast<time_t>(left / 1'000'000'000),
                             static_cast<long>(left % 1'000'000'000)};

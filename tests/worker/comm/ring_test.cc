@@ -66,6 +66,26 @@ TEST(RingTest, SumsAndMaximaOfEverySize) {
   }
 }
 
+// Nothing but the frame arrives, and that has to wake who waits for it.
+TEST(RingTest, AnEmptyReductionEndsWhenItsFrameArrives) {
+  Cluster cluster(2);
+  cluster.Connect();
+  base::Duration took{};
+  std::thread waiting([&] {
+    ASSERT_TRUE(cluster.rings[0]->BeginAllReduce({}).ok());
+    const base::Time begun = Now();
+    const auto done = cluster.rings[0]->Poll(std::chrono::seconds(5));
+    took = Now() - begun;
+    ASSERT_TRUE(done.has_value());
+    EXPECT_TRUE(done->ok()) << *done;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  ASSERT_TRUE(cluster.rings[1]->BeginAllReduce({}).ok());
+  EXPECT_TRUE(Finish(*cluster.rings[1]).ok());
+  waiting.join();
+  EXPECT_LT(took, std::chrono::seconds(2));
+}
+
 TEST(RingTest, SendsTwiceTheShareOfTheOthers) {
   for (std::size_t n : {1, 2, 3, 4}) {
     Cluster cluster(n);
