@@ -27,6 +27,9 @@ bool SameSecret(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
+// After an accept for which this process had no descriptor or the system no memory.
+constexpr base::Duration kAcceptPause = std::chrono::milliseconds(100);
+
 bool IsRing(Kind kind) { return kind != Kind::kState; }
 
 }  // namespace
@@ -56,6 +59,9 @@ struct DataListener::State {
   base::Epoch oldest MUSTER_GUARDED_BY(mutex);
   std::int64_t refused MUSTER_GUARDED_BY(mutex) = 0;
   std::thread thread;
+
+  // No descriptor was left for a peer: poll would say at once that it still waits.
+  base::Time accept_from{};  // the listener's thread alone
 
   void Run();
   void Accept();
@@ -114,11 +120,12 @@ void DataListener::State::Run() {
   while (!stop.is_set()) {
     std::vector<pollfd> fds = {{stop.fd(), POLLIN, 0}};
     // When too many are half greeted, new ones wait in the kernel's queue.
-    fds.push_back({greeted.size() < kMaxGreeting ? listening.get() : -1, POLLIN, 0});
+    const bool accepting = greeted.size() < kMaxGreeting && Now() >= accept_from;
+    fds.push_back({accepting ? listening.get() : -1, POLLIN, 0});
     for (const Greeted& g : greeted) fds.push_back({g.fd.get(), POLLIN, 0});
     // The timeout serves deadlines of greetings and parked sockets, in steps of 20 ms when there
     // are any.
-    bool waiting = !greeted.empty();
+    bool waiting = !greeted.empty() || !accepting;
     {
       runtime::MutexLock lock(mutex);
       waiting = waiting || !parked.empty();
@@ -138,7 +145,12 @@ void DataListener::State::Run() {
 void DataListener::State::Accept() {
   while (greeted.size() < kMaxGreeting) {
     UniqueFd fd(accept4(listening.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!fd) return;
+    if (!fd) {
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        accept_from = Now() + kAcceptPause;
+      }
+      return;
+    }
     TuneSocket(fd.get(), 0);
     greeted.push_back({std::move(fd), "", Now() + options.greeting_time});
     // Mostly the greeting is already there.

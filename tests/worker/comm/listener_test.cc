@@ -2,6 +2,12 @@
 
 #include "worker/comm/listener.h"
 
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
 #include <future>
 
 #include "tests/worker/comm/loopback.h"
@@ -93,6 +99,37 @@ TEST(ListenerTest, AddressInUseIsASentence) {
   const auto second = DataListener::Create(options);
   ASSERT_FALSE(second.ok());
   EXPECT_NE(base::Message(second.status()).find(first->address()), std::string::npos);
+}
+
+// A peer that cannot be accepted keeps the listening socket readable: that must not cost a core.
+TEST(ListenerTest, WithoutADescriptorItWaitsAndAcceptsLater) {
+  auto listener = MakeListener();
+  AbortFlag never;
+  UniqueFd late(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_TRUE(late);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<std::uint16_t>(
+      std::stoi(listener->address().substr(listener->address().rfind(':') + 1))));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int lowest_free = dup(late.get());
+  close(lowest_free);
+  const rlimit none{static_cast<rlim_t>(lowest_free), before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  EXPECT_EQ(connect(late.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
+  timespec burnt{}, until{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &burnt);
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &until);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  const double seconds = static_cast<double>(until.tv_sec - burnt.tv_sec) +
+                         1e-9 * static_cast<double>(until.tv_nsec - burnt.tv_nsec);
+  EXPECT_LT(seconds, 0.05);
+  Greeting stranger = Good();
+  stranger.token = "wrong";
+  EXPECT_TRUE(absl::IsFailedPrecondition(Greet(late.get(), stranger, In(2000), never)));
 }
 
 TEST(GreetingTest, RoundTripsAndRejectsBadBytes) {
