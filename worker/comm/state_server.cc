@@ -86,11 +86,12 @@ void StateServer::StopServing() { state_->Withdraw(); }
 std::int64_t StateServer::bytes_served() const { return state_->bytes.load(); }
 void StateServer::CorruptShardForTest(int n) { state_->corrupt_in.store(n); }
 
-// Leases end soon: every send waits on `withdrawn` too, and a checksum covers one shard.
+// Leases end soon: every send waits on `withdrawn` too, and a checksum covers one shard. They are
+// waited for also when another thread withdrew a moment ago: its caller and ours are both about to
+// write.
 void StateServer::State::Withdraw() {
   runtime::MutexLock lock(mutex);
-  if (served == nullptr) return;
-  served->withdrawn.Set();
+  if (served != nullptr) served->withdrawn.Set();
   served.reset();
   while (leases > 0) changed.Wait(mutex);
 }

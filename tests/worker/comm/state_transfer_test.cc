@@ -2,8 +2,14 @@
 
 #include "worker/comm/state_transfer.h"
 
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <future>
+
 #include "operator/base/rng.h"
 #include "tests/worker/comm/loopback.h"
+#include "worker/comm/shard.h"
 
 namespace muster::comm {
 namespace {
@@ -74,14 +80,18 @@ TEST_F(StateTransferTest, OneToThreeSourcesShareTheWork) {
 
 TEST_F(StateTransferTest, AWrongChecksumIsSeenAndTheOthersTakeOver) {
   sources_.resize(2);
-  for (auto& source : sources_) source.server->Serve(State());
   sources_[1].server->CorruptShardForTest(1);
+  sources_[1].server->Serve(State());
+  // The whole source is ready only when the damaged one has been asked.
+  std::thread later([&] {
+    while (sources_[1].server->bytes_served() == 0) std::this_thread::yield();
+    sources_[0].server->Serve(State());
+  });
   const FetchResult result = FetchState(Options());
+  later.join();
   ExpectWhole(result);
-  // The damaged source may have been too slow to be asked; then nothing damaged arrived.
-  if (sources_[1].server->bytes_served() > 0) {
-    EXPECT_EQ(result.corrupt, (std::vector<base::MemberId>{{1, 0}}));
-  }
+  EXPECT_EQ(result.failed, (std::vector<base::MemberId>{{1, 0}}));
+  EXPECT_EQ(result.corrupt, (std::vector<base::MemberId>{{1, 0}}));
 }
 
 TEST_F(StateTransferTest, AloneACorruptSourceFailsByName) {
@@ -95,20 +105,68 @@ TEST_F(StateTransferTest, AloneACorruptSourceFailsByName) {
   EXPECT_NE(base::Message(result.status).find("checksum"), std::string::npos);
 }
 
+// The dying source is played by hand: it describes its state, is asked for a shard, sends half of
+// it and is gone. Only then does the other one serve.
 TEST_F(StateTransferTest, ASourceThatDiesIsReplaced) {
-  sources_.resize(2);
-  for (auto& source : sources_) source.server->Serve(State());
-  std::thread killer([&] {
-    while (sources_[1].server->bytes_served() < 100'000 &&
-           sources_[0].server->bytes_served() < 2'000'000) {
-      std::this_thread::yield();
+  sources_.resize(1);
+  auto dying = MakeListener();
+  std::promise<UniqueFd> accepted;
+  dying->RegisterKind(Kind::kState,
+                      [&](UniqueFd fd, const Greeting&) { accepted.set_value(std::move(fd)); });
+  std::thread death([&] {
+    AbortFlag never;
+    const UniqueFd fd = accepted.get_future().get();
+    ShardRequest request;
+    ASSERT_TRUE(ReadAll(fd.get(), WritableBytesOf(request), In(5000), never).ok());
+    const Description described{
+        kShardMagic, Told::kOk, 12, 42, static_cast<std::uint32_t>(state_.size()), 6};
+    std::string answer(reinterpret_cast<const char*>(&described), sizeof(described));
+    for (const auto& region : state_) {
+      const std::uint64_t size = region.size();
+      answer.append(reinterpret_cast<const char*>(&size), sizeof(size));
     }
-    sources_[1].server->StopServing();
+    answer += "header";
+    ASSERT_TRUE(WriteAll(fd.get(), std::as_bytes(std::span(answer)), In(5000), never).ok());
+    ASSERT_TRUE(ReadAll(fd.get(), WritableBytesOf(request), In(5000), never).ok());
+    const ShardHead head{kShardMagic, Told::kOk, request.length, 0};
+    ASSERT_TRUE(WriteAll(fd.get(), BytesOf(head), In(5000), never).ok());
+    const auto half = std::span<const std::byte>(state_[0]).first(request.length / 2);
+    ASSERT_TRUE(WriteAll(fd.get(), half, In(5000), never).ok());
+    sources_[0].server->Serve(State());
   });
   FetchOptions options = Options();
-  options.shard_bytes = 10'000;
-  ExpectWhole(FetchState(options));
-  killer.join();
+  options.sources.push_back({{1, 0}, dying->address()});
+  const FetchResult result = FetchState(options);
+  death.join();
+  ExpectWhole(result);
+  EXPECT_EQ(result.failed, (std::vector<base::MemberId>{{1, 0}}));
+  EXPECT_TRUE(result.corrupt.empty());
+}
+
+// StopServing promises that nobody reads any more, to each of two threads that call it at once. A
+// shard of this size keeps its reader busy with the checksum for some milliseconds.
+TEST_F(StateTransferTest, EverybodyWhoStopsServingWaitsForTheReaders) {
+  std::vector<std::byte> large(std::size_t{256} << 20);
+  sources_.resize(1);
+  ServedState served{base::Epoch(7), base::Step(12), 42, "", {large}};
+  sources_[0].server->Serve(std::move(served));
+  AbortFlag never;
+  const auto fd = Connect(sources_[0].listener->address(), In(5000), never);
+  ASSERT_TRUE(fd.ok());
+  const Greeting greeting{Kind::kState, base::Epoch(7), {9, 0}, 0, "job-1", "secret"};
+  ASSERT_TRUE(Greet(fd->get(), greeting, In(5000), never).ok());
+  const ShardRequest request{kShardMagic, Ask::kShard, 0, 0, large.size()};
+  ASSERT_TRUE(WriteAll(fd->get(), BytesOf(request), In(5000), never).ok());
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  std::thread first([&] { sources_[0].server->StopServing(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  sources_[0].server->StopServing();
+  // The head follows the checksum: whoever still computes one has sent nothing yet.
+  ShardHead head;
+  const ssize_t got = recv(fd->get(), &head, sizeof(head), MSG_DONTWAIT);
+  const int error = errno;
+  first.join();
+  EXPECT_GE(got, 0) << "a reader was at work: " << base::ErrnoText(error);
 }
 
 TEST_F(StateTransferTest, AnUnreachableSourceIsNamedAndTheRestSuffices) {
