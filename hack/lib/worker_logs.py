@@ -88,12 +88,17 @@ def version_of(program, argument):
     return subprocess.run([str(program), argument], capture_output=True, text=True, check=False).stdout.strip()
 
 
-def about(programs, status):
+def machine():
     """What somebody needs to know of the machine to compare figures."""
     cpuinfo = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name")), "unknown")
     return {"cpu": model, "cores": os.cpu_count(), "kernel": os.uname().release,
-            "loadAverage": [round(load, 1) for load in os.getloadavg()],
+            "loadAverage": [round(load, 1) for load in os.getloadavg()], "python": sys.version.split()[0]}
+
+
+def about(programs, status):
+    """The machine and the programs that ran on it."""
+    return {**machine(),
             "muster": version_of(programs / "muster", "version"),
             "musterWorker": version_of(programs / "muster-worker", "--version"),
-            "kernelFamily": status.get("kernelFamily", "unknown"), "python": sys.version.split()[0]}
+            "kernelFamily": status.get("kernelFamily", "unknown")}
