@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/worker/checkpoint/scratch.h"
+#include "tests/worker/checkpoint/small_state.h"
 #include "worker/checkpoint/durable_file.h"
 #include "worker/checkpoint/safetensors.h"
 

@@ -9,7 +9,7 @@
 
 #include "operator/base/rng.h"
 #include "operator/base/sha256.h"
-#include "tests/worker/checkpoint/scratch.h"
+#include "tests/worker/checkpoint/small_state.h"
 #include "worker/checkpoint/publish.h"
 #include "worker/exact/digest.h"
 

@@ -8,7 +8,7 @@
 
 #include <cerrno>
 
-#include "tests/worker/checkpoint/scratch.h"
+#include "tests/worker/checkpoint/small_state.h"
 
 namespace muster::checkpoint {
 namespace {

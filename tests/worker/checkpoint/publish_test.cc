@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/worker/checkpoint/scratch.h"
+#include "tests/worker/checkpoint/small_state.h"
 
 namespace muster::checkpoint {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <cstring>
 
-#include "tests/worker/checkpoint/scratch.h"
+#include "tests/worker/checkpoint/small_state.h"
 
 namespace muster::checkpoint {
 namespace {

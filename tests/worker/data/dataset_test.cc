@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/worker/data/scratch_folder.h"
+#include "tests/worker/data/token_files.h"
 #include "worker/data/corpus_files.h"
 
 namespace muster::data {

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "operator/base/rng.h"
-#include "tests/worker/data/scratch_folder.h"
+#include "tests/worker/data/token_files.h"
 
 namespace muster::data {
 namespace {

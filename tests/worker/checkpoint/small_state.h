@@ -1,52 +1,18 @@
-// A folder for one test's files, and a small state to write into it.
+// A small state and its checkpoint on disk, for the tests of this folder.
 #pragma once
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "tests/worker/scratch_folder.h"
 #include "worker/checkpoint/reader.h"
 #include "worker/checkpoint/writer.h"
 
 namespace muster::checkpoint {
-
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = testing::TempDir() + "muster-checkpoint-XXXXXX";
-    EXPECT_NE(mkdtemp(pattern.data()), nullptr);
-    path_ = pattern;
-  }
-  ~ScratchFolder() { std::filesystem::remove_all(path_); }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  // Names directly in `folder`, in byte order.
-  std::vector<std::string> List(const std::string& folder = "") const {
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(path_ + "/" + folder)) {
-      names.push_back(entry.path().filename().string());
-    }
-    std::sort(names.begin(), names.end());
-    return names;
-  }
-
- private:
-  std::string path_;
-};
-
-inline std::string ReadAll(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 inline void WriteAll(const std::string& path, const std::string& content) {
   std::ofstream(path, std::ios::binary) << content;

@@ -4,18 +4,19 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
-#include <cstdint>
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
-namespace muster::data {
+namespace muster {
 
 class ScratchFolder {
  public:
   ScratchFolder() {
-    std::string pattern = testing::TempDir() + "muster-data-XXXXXX";
+    std::string pattern = testing::TempDir() + "muster-worker-XXXXXX";
     EXPECT_NE(mkdtemp(pattern.data()), nullptr);
     path_ = pattern;
   }
@@ -25,7 +26,16 @@ class ScratchFolder {
 
   const std::string& path() const { return path_; }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
+  // Names directly in `folder`, in byte order.
+  std::vector<std::string> List(const std::string& folder = "") const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(path_ + "/" + folder)) {
+      names.push_back(entry.path().filename().string());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  // Makes the folders above `name` too; returns the path.
   std::string Write(const std::string& name, const std::string& content) const {
     const std::filesystem::path path = path_ + "/" + name;
     std::filesystem::create_directories(path.parent_path());
@@ -40,19 +50,9 @@ class ScratchFolder {
   std::string path_;
 };
 
-// Little-endian uint16s as bytes.
-inline std::string Tokens16(const std::vector<std::uint16_t>& tokens) {
-  return {reinterpret_cast<const char*>(tokens.data()), tokens.size() * 2};
+inline std::string ReadAll(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// An llm.c file with the given header fields.
-inline std::string Llmc(const std::vector<std::uint16_t>& tokens, std::int32_t said,
-                        std::int32_t magic = 20240520, std::int32_t version = 1) {
-  std::vector<std::int32_t> header(256);
-  header[0] = magic;
-  header[1] = version;
-  header[2] = said;
-  return std::string(reinterpret_cast<const char*>(header.data()), 1024) + Tokens16(tokens);
-}
-
-}  // namespace muster::data
+}  // namespace muster
