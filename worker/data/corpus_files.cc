@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -45,22 +46,23 @@ absl::StatusOr<std::vector<std::string>> Names(const std::string& folder) {
   return names;
 }
 
-// `ancestors` breaks circles of links: a folder is not entered below itself.
-absl::Status Walk(const std::string& path, const std::string& prefix,
-                  std::vector<Identity>& ancestors, std::vector<Entry>& found) {
+// Folders are entered in byte order of their paths, and each once: of several paths to a folder the
+// first one reached is then the first in byte order, so no file gets another name by that. Links in
+// circles, or from many folders to each other, would otherwise make paths without end.
+absl::Status Walk(const std::string& path, const std::string& prefix, std::set<Identity>& entered,
+                  std::vector<Entry>& found) {
   MUSTER_ASSIGN_OR_RETURN(const std::vector<std::string> names, Names(path));
+  std::map<std::string, Identity> folders;  // by name with the slash that counts in the order
   for (const std::string& name : names) {
-    const std::string child = path + "/" + name;
-    MUSTER_ASSIGN_OR_RETURN(const struct stat info, Inspect(child));
+    MUSTER_ASSIGN_OR_RETURN(const struct stat info, Inspect(path + "/" + name));
     const Identity identity{info.st_dev, info.st_ino};
-    if (S_ISREG(info.st_mode)) {
-      found.push_back({{prefix + name, child}, identity});
-    } else if (S_ISDIR(info.st_mode) &&
-               std::find(ancestors.begin(), ancestors.end(), identity) == ancestors.end()) {
-      ancestors.push_back(identity);
-      MUSTER_RETURN_IF_ERROR(Walk(child, prefix + name + "/", ancestors, found));
-      ancestors.pop_back();
-    }
+    if (S_ISREG(info.st_mode)) found.push_back({{prefix + name, path + "/" + name}, identity});
+    if (S_ISDIR(info.st_mode)) folders.emplace(name + "/", identity);
+  }
+  for (const auto& [name, identity] : folders) {
+    if (!entered.insert(identity).second) continue;
+    MUSTER_RETURN_IF_ERROR(
+        Walk(path + "/" + name.substr(0, name.size() - 1), prefix + name, entered, found));
   }
   return absl::OkStatus();
 }
@@ -98,8 +100,8 @@ absl::StatusOr<std::vector<CorpusFile>> ListTextFiles(const std::string& path) {
   if (S_ISREG(info.st_mode)) return std::vector<CorpusFile>{{BaseName(path), path}};
   if (!S_ISDIR(info.st_mode)) return NotAFile(path);
   std::vector<Entry> found;
-  std::vector<Identity> ancestors{{info.st_dev, info.st_ino}};
-  MUSTER_RETURN_IF_ERROR(Walk(path, "", ancestors, found));
+  std::set<Identity> entered{{info.st_dev, info.st_ino}};
+  MUSTER_RETURN_IF_ERROR(Walk(path, "", entered, found));
   if (found.empty()) {
     return base::FailedPrecondition(
         path +

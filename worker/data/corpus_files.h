@@ -16,7 +16,7 @@ struct CorpusFile {
 
 // Every regular file under `path` (or `path` itself) after resolving links, each once: of several
 // names of one file the first in byte order counts. Names with a component that starts with a dot
-// are skipped, sockets and devices refused.
+// are skipped, and so is what is neither file nor folder; `path` itself must be one of the two.
 absl::StatusOr<std::vector<CorpusFile>> ListTextFiles(const std::string& path);
 
 // `path` itself when it is a file, otherwise the *.bin files directly in it.

@@ -87,6 +87,25 @@ TEST(DatasetTest, FilesAreJoinedInByteOrderOfTheRelativeNameEachOnceWithoutDotfi
   EXPECT_THAT(names, ElementsAre("Z", "a.txt", "a/x", "again", "\xc3\xa9"));
 }
 
+// Twelve folders with links to each other have some 10^9 paths between them.
+TEST(DatasetTest, FoldersThatLinkToEachOtherAreEnteredOnce) {
+  ScratchFolder folder;
+  constexpr int kFolders = 12;
+  const auto name = [](int i) { return std::string(1, static_cast<char>('a' + i)); };
+  for (int i = 0; i < kFolders; ++i) {
+    folder.Write(name(i) + "/file", name(i));
+    for (int j = 0; j < kFolders; ++j) {
+      if (i != j) folder.Link("../" + name(j), name(i) + "/to-" + name(j));
+    }
+  }
+  const auto files = ListTextFiles(folder.path());
+  ASSERT_TRUE(files.ok()) << files.status();
+  ASSERT_EQ(files->size(), 12u);
+  EXPECT_EQ((*files)[0].name, "a/file");
+  // Of its many names the first in byte order, which goes through all folders before it.
+  EXPECT_EQ((*files)[2].name, "a/to-b/to-c/file");
+}
+
 TEST(DatasetTest, ALinkedFolderOutsideIsFollowed) {
   ScratchFolder outside;
   outside.Write("one", Letters(30));
