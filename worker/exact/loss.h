@@ -12,8 +12,8 @@ namespace muster::exact {
 inline constexpr int kLossFractionBits = 30;
 
 // Nearest even. NaN and infinities give 0 (the slot raises its own flag); magnitudes beyond 2^22
-// nats in one slot are held there, which keeps the sum of 2,048 slots inside 64 bits.
-std::int64_t QuantiseLoss(double nats);
+// nats, or beyond what `terms` such sums may have inside 64 bits, are held there. terms >= 1.
+std::int64_t QuantiseLoss(double nats, std::int64_t terms);
 double DequantiseLoss(std::int64_t fixed);
 
 }  // namespace muster::exact

@@ -1,4 +1,6 @@
-// The plain twin: every formula as it is written in the headers, one element at a time.
+// The plain twin: every formula as it is written in the headers, one element at a time. It shares
+// constants with lanes.h and nothing else, not even Mix32: a slip in shared code would agree with
+// itself in every test.
 
 #include <bit>
 #include <cmath>

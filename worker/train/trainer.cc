@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "operator/base/check.h"
 #include "worker/exact/digest.h"
@@ -29,9 +31,10 @@ class Trainer::Sink final : public model::GradientSink {
     const auto at = static_cast<std::size_t>(t.offset);
     switch (trainer_.reduction_) {
       case api::Reduction::kExact64:
-        Note(trainer_.kernels_.quantise_add64(
-            gradient, trainer_.sum_.as<std::int64_t>().subspan(at, gradient.size()), at,
-            trainer_.limit_));
+        Note(tensor, gradient,
+             trainer_.kernels_.quantise_add64(
+                 gradient, trainer_.sum_.as<std::int64_t>().subspan(at, gradient.size()), at,
+                 trainer_.limit_));
         break;
       case api::Reduction::kExact32: {
         // Compared by bits, so that a NaN beats everything.
@@ -39,29 +42,49 @@ class Trainer::Sink final : public model::GradientSink {
         float& maximum = trainer_.maxima_[tensor];
         if (exact::MaxAbsBits(seen) > exact::MaxAbsBits(maximum)) maximum = seen;
         if (maxima_only_) {
-          flags.saturated = true;
-          flags.not_finite |= !std::isfinite(seen);
+          Note(tensor, gradient, {.not_finite = !std::isfinite(seen), .saturated = true});
           break;
         }
-        Note(trainer_.kernels_.quantise_add32(
-            gradient, trainer_.sum_.as<std::int32_t>().subspan(at, gradient.size()), at,
-            trainer_.exponents_[tensor], trainer_.options_.spec.training.slots));
+        Note(tensor, gradient,
+             trainer_.kernels_.quantise_add32(
+                 gradient, trainer_.sum_.as<std::int32_t>().subspan(at, gradient.size()), at,
+                 trainer_.exponents_[tensor], trainer_.options_.spec.training.slots));
         break;
       }
       case api::Reduction::kFloat:
-        Note(trainer_.kernels_.add_float(gradient,
+        Note(tensor, gradient,
+             trainer_.kernels_.add_float(gradient,
                                          trainer_.sum_.as<float>().subspan(at, gradient.size())));
         break;
     }
   }
 
   exact::QuantiseFlags flags;
+  // The first element that makes the step be skipped, "wte.weight[17] is nan"; empty: none (E5).
+  std::string culprit;
 
  private:
-  void Note(const exact::QuantiseFlags& f) {
+  void Note(std::size_t tensor, std::span<const float> gradient, const exact::QuantiseFlags& f) {
+    const bool skips =
+        f.not_finite || (f.saturated && trainer_.reduction_ == api::Reduction::kExact64);
+    if (skips && culprit.empty()) culprit = Culprit(tensor, gradient);
     flags.not_finite |= f.not_finite;
     flags.saturated |= f.saturated;
     flags.checksum += f.checksum;
+  }
+
+  std::string Culprit(std::size_t tensor, std::span<const float> gradient) const {
+    const double limit =
+        trainer_.reduction_ == api::Reduction::kExact64
+            ? std::ldexp(static_cast<double>(trainer_.limit_), -exact::kFractionBits)
+            : std::numeric_limits<double>::max();
+    const auto bad = std::ranges::find_if(
+        gradient, [&](float g) { return !(std::abs(static_cast<double>(g)) <= limit); });
+    if (bad == gradient.end()) return "";
+    std::array<char, 32> value{};
+    std::to_chars(value.data(), value.data() + value.size() - 1, *bad);
+    return trainer_.layout().tensors[tensor].name + "[" + std::to_string(bad - gradient.begin()) +
+           "] is " + value.data();
   }
 
   Trainer& trainer_;
@@ -176,6 +199,7 @@ void Trainer::ClearSums(const api::SumTag& tag) {
   tag_ = tag;
   std::ranges::fill(sum_.bytes(), std::byte{0});
   std::ranges::fill(maxima_, 0.0f);
+  culprit_.clear();
   tail_.Clear();
 }
 
@@ -191,8 +215,11 @@ std::vector<std::uint64_t> Trainer::AddSlot(api::Slot slot) {
   const model::SlotLoss loss = options_.program->ComputeSlot(
       weights(), tokens_, {options_.spec.training.seed, tag_.step.value, slot}, sink);
   ++slots_computed_;
+  if (culprit_.empty() && !sink.culprit.empty()) {
+    culprit_ = "slot " + std::to_string(slot) + ": " + sink.culprit;
+  }
   const bool forced = tag_.step == options_.saturate && tag_.attempt == 0;
-  tail_.AddSlot(slot, exact::QuantiseLoss(loss.sum), loss.tokens, sink.flags.checksum,
+  tail_.AddSlot(slot, exact::QuantiseLoss(loss.sum, order_.slots), loss.tokens, sink.flags.checksum,
                 sink.flags.not_finite || !std::isfinite(loss.sum), sink.flags.saturated || forced,
                 ids);
   return ids;
@@ -240,6 +267,10 @@ ReduceOutcome Trainer::FinishReduction() {
   if (!outcome.checksum_ok)
     outcome.detail = "the sum of step " + std::to_string(tag_.step.value) +
                      " does not match its linear checksum (E8)";
+  if (!culprit_.empty() && outcome.detail.empty()) {
+    outcome.detail = "step " + std::to_string(tag_.step.value) +
+                     " is skipped, a gradient is not finite or beyond the limit: " + culprit_;
+  }
   if (reduction_ == api::Reduction::kExact32 && tail.saturated > 0 && tail.not_finite == 0) {
     outcome.saturated = true;
     redo_exponents_ = ExponentsOfMaxima();

@@ -44,7 +44,7 @@ struct ReduceOutcome {
   bool saturated = false;            // Exact32: redo with next_exponents
   std::uint64_t next_exponents = 0;  // digest of the redo's exponents
   Agreement agreement;
-  std::string detail;  // for people, when something is not ok
+  std::string detail;  // for people, when something is not ok; who holds the slot names the tensor
 };
 
 struct ApplyOutcome {
@@ -110,8 +110,10 @@ class Trainer {
   ReduceOutcome FinishReduction();
   ApplyOutcome Apply(base::Step step);
 
-  // Held-out loss: rows rank, rank + size, ... of the held-out part; {loss, tokens} in fixed point.
+  // Held-out loss: batches rank, rank + size, ... of the held-out part; {loss in fixed point,
+  // tokens, batches whose loss is not finite}, to be summed over the members.
   std::vector<std::int64_t> EvaluateShare(std::int32_t rank, std::int32_t size);
+  // Mean nats a token; NaN when any batch's loss was not finite, 0 without a held-out part.
   static double HeldOutLoss(std::span<const std::int64_t> reduced);
 
  private:
@@ -142,6 +144,7 @@ class Trainer {
   std::vector<std::int32_t> exponents_;       // Exact32: in force for tag_
   std::vector<std::int32_t> redo_exponents_;  // of the reduction that saturated
   AlignedBuffer received_extra_;              // only while a state is received
+  std::string culprit_;                       // of this member's slots, see ReduceOutcome::detail
   Tail tail_;
   std::vector<std::int64_t> wire_tail_, reduced_tail_;
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "operator/base/check.h"
 #include "worker/exact/digest.h"
@@ -28,6 +29,8 @@ double Trainer::SquaredNorm() const {
     case api::Reduction::kExact32:
       break;
   }
+  // The pass that only takes the maxima (E5) leaves the sums at zero; a NaN in it skips the step.
+  if (exponents_.empty()) return 0;
   std::vector<double> parts;
   for (std::size_t t = 0; t < layout().tensors.size(); ++t) {
     const auto& tensor = layout().tensors[t];
@@ -128,10 +131,11 @@ ApplyOutcome Trainer::Apply(base::Step step) {
 }
 
 std::vector<std::int64_t> Trainer::EvaluateShare(std::int32_t rank, std::int32_t size) {
-  std::vector<std::int64_t> sums(2, 0);
+  std::vector<std::int64_t> sums(3, 0);
   const std::int64_t rows = options_.dataset->held_out_rows();
   const auto batch = static_cast<std::int64_t>(options_.program->samples_per_slot());
   const auto row = static_cast<std::size_t>(options_.program->sample_tokens());
+  const std::int64_t batches = std::max<std::int64_t>((rows + batch - 1) / batch, 1);
   // Whole batches are dealt out, so that every call has the same shape whoever makes it (E3).
   for (std::int64_t first = rank * batch; first < rows; first += size * batch) {
     const std::int64_t n = std::min(batch, rows - first);
@@ -141,13 +145,16 @@ std::vector<std::int64_t> Trainer::EvaluateShare(std::int32_t rank, std::int32_t
     }
     const model::SlotLoss loss =
         options_.program->Evaluate(weights(), tokens_, static_cast<std::int32_t>(n));
-    sums[0] += exact::QuantiseLoss(loss.sum);
+    sums[0] += exact::QuantiseLoss(loss.sum, batches);
     sums[1] += loss.tokens;
+    sums[2] += std::isfinite(loss.sum) ? 0 : 1;
   }
   return sums;
 }
 
 double Trainer::HeldOutLoss(std::span<const std::int64_t> reduced) {
+  // Fixed point has no NaN: without the count a broken model would look like a perfect one.
+  if (reduced[2] > 0) return std::numeric_limits<double>::quiet_NaN();
   return reduced[1] > 0 ? exact::DequantiseLoss(reduced[0]) / static_cast<double>(reduced[1]) : 0;
 }
 

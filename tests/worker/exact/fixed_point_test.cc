@@ -169,12 +169,23 @@ TEST(KernelsForTest, FamiliesMapToTables) {
 }
 
 TEST(LossTest, RoundTripsAndHoldsWhatIsNotANumber) {
-  EXPECT_EQ(QuantiseLoss(1.5), std::int64_t{3} << 29);
-  EXPECT_EQ(DequantiseLoss(QuantiseLoss(705.25)), 705.25);
-  EXPECT_NEAR(DequantiseLoss(QuantiseLoss(0.1)), 0.1, 1e-9);
-  EXPECT_EQ(QuantiseLoss(std::numeric_limits<double>::quiet_NaN()), 0);
-  EXPECT_EQ(QuantiseLoss(std::numeric_limits<double>::infinity()), 0);
-  EXPECT_EQ(DequantiseLoss(QuantiseLoss(1e300)), 0x1p22);
+  EXPECT_EQ(QuantiseLoss(1.5, 64), std::int64_t{3} << 29);
+  EXPECT_EQ(DequantiseLoss(QuantiseLoss(705.25, 64)), 705.25);
+  EXPECT_NEAR(DequantiseLoss(QuantiseLoss(0.1, 64)), 0.1, 1e-9);
+  EXPECT_EQ(QuantiseLoss(std::numeric_limits<double>::quiet_NaN(), 64), 0);
+  EXPECT_EQ(QuantiseLoss(std::numeric_limits<double>::infinity(), 64), 0);
+  EXPECT_EQ(DequantiseLoss(QuantiseLoss(1e300, 64)), 0x1p22);
+}
+
+// The manifest allows 65,536 slots, and every one of them may be at the bound.
+TEST(LossTest, AsManySumsAsWereSaidFitInto64Bits) {
+  for (std::int64_t terms : {1, 64, 2048, 2049, 65536}) {
+    for (double nats : {1e300, -1e300}) {
+      std::int64_t product = 0;
+      EXPECT_FALSE(__builtin_mul_overflow(QuantiseLoss(nats, terms), terms, &product))
+          << terms << " times " << nats;
+    }
+  }
 }
 
 }  // namespace

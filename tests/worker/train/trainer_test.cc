@@ -4,8 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <type_traits>
+
+#include "tests/worker/scratch_folder.h"
 
 namespace muster::train {
 namespace {
@@ -20,7 +23,7 @@ class Toy final : public model::Program {
     layout_.parameters = 5037;
   }
   const model::Layout& layout() const override { return layout_; }
-  std::int32_t sample_tokens() const override { return 0; }
+  std::int32_t sample_tokens() const override { return row_tokens; }
   std::int32_t samples_per_slot() const override { return 1; }
   std::int64_t scratch_bytes() const override { return 0; }
   void Initialise(std::uint64_t seed, std::span<float> weights) const override {
@@ -42,11 +45,13 @@ class Toy final : public model::Program {
     }
     return {0.5 * (key.slot + 1), 4};
   }
-  model::SlotLoss Evaluate(std::span<const float>, std::span<const std::int32_t>,
-                           std::int32_t) override {
-    return {};
+  // A row that begins with '!' has no finite loss.
+  model::SlotLoss Evaluate(std::span<const float>, std::span<const std::int32_t> tokens,
+                           std::int32_t rows) override {
+    return {tokens[0] == '!' ? NAN : 2.0 * rows, rows};
   }
   std::int64_t poison_step = -1;
+  std::int32_t row_tokens = 0;
 
  private:
   model::Layout layout_;
@@ -205,19 +210,110 @@ TEST(TrainerTest, ANaNSkipsTheStepForAllAlikeAndMovesNothing) {
   }
 }
 
+// Exact32 has no exponents yet when the first step's pass for them meets a NaN.
+TEST(TrainerTest, ANaNInTheVeryFirstStepIsSkippedToo) {
+  for (auto reduction : {api::Reduction::kExact64, api::Reduction::kExact32}) {
+    std::vector<Member> all;
+    all.emplace_back(reduction, -1, 1);
+    const auto skipped = RunStep(all, 1, kAlone);
+    EXPECT_TRUE(skipped.applied.skipped);
+    EXPECT_EQ(skipped.attempts, 1);
+    EXPECT_EQ(all[0].trainer->header().updates, 0);
+    EXPECT_EQ(RunStep(all, 2, kAlone).attempts, reduction == api::Reduction::kExact32 ? 2 : 1);
+    EXPECT_EQ(all[0].trainer->header().updates, 1);
+  }
+}
+
+TEST(TrainerTest, WhoHoldsTheSlotNamesTensorAndValueOfASkippedStep) {
+  for (auto reduction :
+       {api::Reduction::kExact64, api::Reduction::kExact32, api::Reduction::kFloat}) {
+    std::vector<Member> all;
+    for (int m = 0; m < 2; ++m) all.emplace_back(reduction, -1, 1);
+    for (std::size_t m = 0; m < 2; ++m) {
+      all[m].trainer->ClearSums({base::Step(1), 0, 0});
+      for (std::int32_t s = 0; s < 3; ++s) {
+        all[m].trainer->AddSlot(static_cast<std::int32_t>(3 * m) + s);
+      }
+    }
+    AllReduce(all);
+    EXPECT_EQ(all[0].trainer->FinishReduction().detail, "");
+    EXPECT_EQ(all[1].trainer->FinishReduction().detail,
+              "step 1 is skipped, a gradient is not finite or beyond the limit: "
+              "slot 3: a[17] is nan");
+    all[1].trainer->ClearSums({base::Step(2), 0, 0});
+    all[1].trainer->AddSlot(3);
+    EXPECT_EQ(all[1].trainer->FinishReduction().detail.find("skipped"), std::string::npos);
+  }
+}
+
+class EvaluationTest : public testing::Test {
+ protected:
+  // The held-out loss by two members over `held_out` as the last tenth of a text.
+  static double HeldOut(const std::string& held_out) {
+    const ScratchFolder folder;
+    const auto path = folder.Write("text", std::string(9 * held_out.size(), 'x') + held_out);
+    auto dataset = data::Dataset::Open({.path = path, .format = api::DataFormat::kText}, 4, 256);
+    EXPECT_TRUE(dataset.ok()) << dataset.status();
+    TrainerOptions options;
+    options.spec.training.slots = kSlots;
+    auto toy = std::make_unique<Toy>();
+    toy->row_tokens = 4;
+    options.program = std::move(toy);
+    options.dataset = dataset->get();
+    options.kernel_family = "scalar";
+    Trainer trainer(std::move(options));
+    auto sums = trainer.EvaluateShare(0, 2);
+    const auto other = trainer.EvaluateShare(1, 2);
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += other[i];
+    return Trainer::HeldOutLoss(sums);
+  }
+};
+
+TEST_F(EvaluationTest, IsTheMeanOverAllRowsWhoeverCountsThem) {
+  EXPECT_EQ(HeldOut("abcabcabca"), 2.0);
+}
+
+// In fixed point a NaN would be a zero: a broken model would look better than any other.
+TEST_F(EvaluationTest, ALossThatIsNotFiniteIsNotANumber) {
+  EXPECT_TRUE(std::isnan(HeldOut("abc!bcabca")));
+}
+
 TEST(TrainerTest, AFlippedBitOfASumIsFoundByTheChecksum) {
-  std::vector<Member> all;
-  all.emplace_back(api::Reduction::kExact64);
-  auto& trainer = *all[0].trainer;
-  trainer.ClearSums({base::Step(1), 0, 0});
-  for (std::int32_t s = 0; s < kSlots; ++s) trainer.AddSlot(s);
-  const auto vectors = trainer.PrepareReduction({});
-  for (const auto& v : vectors) std::memcpy(v.out.data(), v.in.data(), v.in.size());
-  EXPECT_TRUE(trainer.FinishReduction().checksum_ok);
-  vectors[0].out[1234 * 8 + 3] ^= std::byte{4};
-  const auto outcome = trainer.FinishReduction();
-  EXPECT_FALSE(outcome.checksum_ok);
-  EXPECT_NE(outcome.detail.find("checksum"), std::string::npos);
+  for (auto reduction : {api::Reduction::kExact64, api::Reduction::kExact32}) {
+    std::vector<Member> all;
+    all.emplace_back(reduction);
+    RunStep(all, 1, kAlone);  // Exact32 has its exponents then
+    auto& trainer = *all[0].trainer;
+    trainer.ClearSums({base::Step(2), 0, trainer.ExponentsInForce()});
+    for (std::int32_t s = 0; s < kSlots; ++s) trainer.AddSlot(s);
+    const auto vectors = trainer.PrepareReduction({});
+    for (const auto& v : vectors) std::memcpy(v.out.data(), v.in.data(), v.in.size());
+    EXPECT_TRUE(trainer.FinishReduction().checksum_ok);
+    vectors[0].out[1234 * 4 + 3] ^= std::byte{4};
+    const auto outcome = trainer.FinishReduction();
+    EXPECT_FALSE(outcome.checksum_ok);
+    EXPECT_NE(outcome.detail.find("checksum"), std::string::npos);
+  }
+}
+
+// The toy's gradients are far beyond the clip of 0.5, and Adam's first update does not depend on
+// their scale: what tells is the norm itself, of the mean over slots.
+TEST(TrainerTest, ReportsTheNormOfTheMeanGradientAndThatItWasClipped) {
+  for (auto reduction :
+       {api::Reduction::kExact64, api::Reduction::kExact32, api::Reduction::kFloat}) {
+    std::vector<Member> all;
+    all.emplace_back(reduction);
+    const auto weights = all[0].trainer->weights();
+    double squares = 0;
+    for (const float w : weights) {
+      double sum = 0;
+      for (int slot = 0; slot < kSlots; ++slot) sum += 0.1 * (slot + 1) * w - 0.01 * slot;
+      squares += sum / kSlots * (sum / kSlots);
+    }
+    const auto applied = RunStep(all, 1, kAlone).applied;
+    EXPECT_NEAR(applied.grad_norm, std::sqrt(squares), 1e-4 * std::sqrt(squares));
+    EXPECT_TRUE(applied.clipped);
+  }
 }
 
 TEST(TrainerTest, ReceivedStateIsAdoptedWholeOrNotAtAll) {
