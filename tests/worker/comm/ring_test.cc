@@ -200,6 +200,32 @@ TEST(RingConnectTest, UnreachablePeersAreNamedAtTheDeadline) {
   EXPECT_LT(Now() - begun, std::chrono::seconds(3));
 }
 
+// Same job, same epoch, and yet not the neighbour: it must not take the neighbour's place.
+TEST(RingConnectTest, AMemberThatIsNotTheNeighbourIsNotTakenForIt) {
+  Cluster cluster(2);
+  Ring::Connected connected;
+  std::thread early([&] { connected = Ring::Connect(cluster.Options(0)); });
+  AbortFlag never;
+  std::vector<UniqueFd> strangers;
+  for (const auto& [member, rank] : {std::pair<base::MemberId, int>{{1, 7}, 1}, {{1, 0}, 0}}) {
+    for (Kind kind : {Kind::kRing, Kind::kRingControl}) {
+      auto fd = Connect(cluster.peers[0].address, In(5000), never);
+      ASSERT_TRUE(fd.ok()) << fd.status();
+      ASSERT_TRUE(
+          Greet(fd->get(), {kind, cluster.epoch, member, rank, "job-1", "secret"}, In(5000), never)
+              .ok());
+      strangers.push_back(std::move(*fd));
+    }
+  }
+  auto neighbour = Ring::Connect(cluster.Options(1));
+  early.join();
+  ASSERT_TRUE(connected.status.ok()) << connected.status;
+  ASSERT_TRUE(neighbour.status.ok()) << neighbour.status;
+  cluster.rings.push_back(std::move(connected.ring));
+  cluster.rings.push_back(std::move(neighbour.ring));
+  Check<std::int32_t>(cluster, ReduceOp::kSum, ElementType::kInt32, 1000);
+}
+
 TEST(RingConnectTest, AFasterNeighbourIsParkedUntilTheViewArrives) {
   Cluster cluster(2);
   std::thread early([&] {
