@@ -8,24 +8,17 @@
 #include <utility>
 
 #include "operator/base/check.h"
+#include "worker/exact/digest.h"
 
 namespace muster::checkpoint {
 namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-constexpr std::string_view kHexDigits = "0123456789abcdef";
-
 std::string Padded(std::uint64_t value, std::size_t width) {
   std::string digits = std::to_string(value);
   if (digits.size() < width) digits.insert(0, width - digits.size(), '0');
   return digits;
-}
-
-std::string Hex64(std::uint64_t value) {
-  std::string hex(16, '0');
-  for (std::size_t i = 0; i < 16; ++i) hex[15 - i] = kHexDigits[(value >> (4 * i)) & 15];
-  return hex;
 }
 
 // Reads all of `text` as a number in `base`; false when anything else is in it.
@@ -194,7 +187,7 @@ std::string ManifestToJson(const Manifest& manifest) {
                         {"step", std::to_string(header.step.value)},
                         {"epoch", std::to_string(header.epoch.value)},
                         {"jobUid", header.job_uid},
-                        {"stateDigest", Hex64(header.state_digest)},
+                        {"stateDigest", exact::DigestHex(header.state_digest)},
                         {"updateCount", std::to_string(header.update_count)},
                         {"exponents", header.exponents},
                         {"parameters", std::to_string(header.parameters)},

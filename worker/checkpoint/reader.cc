@@ -61,28 +61,4 @@ absl::StatusOr<ManifestHeader> LoadCheckpoint(const std::string& dir, const api:
   return std::move(manifest.header);
 }
 
-absl::StatusOr<LoadedState> LoadNewestIntact(const std::string& dir,
-                                             const std::vector<api::CheckpointRef>& refs,
-                                             const StateBuffers& out) {
-  std::string damage;
-  for (const api::CheckpointRef& ref : refs) {
-    auto header = LoadCheckpoint(dir, ref, out);
-    if (header.ok()) {
-      LoadedState loaded{*std::move(header), ref, ""};
-      if (!damage.empty()) {
-        loaded.note = damage + "; going back to the checkpoint of step " +
-                      std::to_string(ref.step.value) + " (epoch " +
-                      std::to_string(ref.epoch.value) + ")";
-      }
-      return loaded;
-    }
-    // Only damage is passed over. A volume that does not answer or a checkpoint of another model
-    // says nothing about the state: going back would lose steps for no reason.
-    if (!absl::IsDataLoss(header.status())) return header.status();
-    damage += (damage.empty() ? "" : "; ") + base::Message(header.status());
-  }
-  return base::DataLoss("no checkpoint under " + dir + " is intact" +
-                        (damage.empty() ? ": none is named" : ": " + damage));
-}
-
 }  // namespace muster::checkpoint

@@ -27,15 +27,4 @@ absl::StatusOr<Manifest> LoadManifest(const std::string& dir, const api::Checkpo
 absl::StatusOr<ManifestHeader> LoadCheckpoint(const std::string& dir, const api::CheckpointRef& ref,
                                               const StateBuffers& out);
 
-struct LoadedState {
-  ManifestHeader header;
-  api::CheckpointRef checkpoint;  // the one that was read
-  std::string note;               // says which newer ones were passed over and why; empty: none
-};
-
-// The first of `refs` (newest first) that is intact. DataLoss with every reason when none is.
-absl::StatusOr<LoadedState> LoadNewestIntact(const std::string& dir,
-                                             const std::vector<api::CheckpointRef>& refs,
-                                             const StateBuffers& out);
-
 }  // namespace muster::checkpoint

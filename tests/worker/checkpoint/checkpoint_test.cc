@@ -123,51 +123,14 @@ TEST(CheckpointTest, AManifestThatTheRecordDoesNotNameIsNotBelieved) {
   EXPECT_THAT(Damage(folder, ref), HasSubstr("another checkpoint: step 100, epoch 4"));
 }
 
-TEST(CheckpointTest, AnotherModelIsRefusedAndNotPassedOver) {
+TEST(CheckpointTest, AnotherModelIsRefusedAndIsNoDamage) {
   ScratchFolder folder;
   const api::CheckpointRef ref = WriteCheckpoint(folder.path(), SmallState(), 100, 3, 2);
   std::vector<float> other(24);
-  const auto loaded = LoadNewestIntact(folder.path(), {ref}, {other, other, other});
+  const auto loaded = LoadCheckpoint(folder.path(), ref, {other, other, other});
   EXPECT_TRUE(absl::IsFailedPrecondition(loaded.status()));
   EXPECT_THAT(base::Message(loaded.status()),
               AllOf(HasSubstr("has 23 parameters"), HasSubstr("model has 24")));
-}
-
-TEST(LoadNewestIntactTest, FallsBackToTheOneBeforeAndSaysSo) {
-  ScratchFolder folder;
-  const SmallState old_state(1), new_state(2);
-  const api::CheckpointRef older = WriteCheckpoint(folder.path(), old_state, 50, 2, 4);
-  const api::CheckpointRef newer = WriteCheckpoint(folder.path(), new_state, 100, 3, 2);
-  SmallState loaded = SmallState::Empty();
-  auto result = LoadNewestIntact(folder.path(), {newer, older}, loaded.buffers());
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(result->checkpoint, newer);
-  EXPECT_EQ(result->note, "");
-  EXPECT_EQ(loaded, new_state);
-  // The second part is bad, so half of the newer state was already in the buffers.
-  FlipBit(folder / kFolder + "/part-00001-of-00002.safetensors", 300);
-  result = LoadNewestIntact(folder.path(), {newer, older}, loaded.buffers());
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(result->checkpoint, older);
-  EXPECT_EQ(result->header, SmallHeader(50, 2));
-  EXPECT_EQ(loaded, old_state);
-  EXPECT_THAT(result->note, AllOf(HasSubstr("/part-00001-of-00002.safetensors is altered"),
-                                  HasSubstr("going back to the checkpoint of step 50 (epoch 2)")));
-}
-
-TEST(LoadNewestIntactTest, SaysWhatIsWrongWithEachWhenNoneIsIntact) {
-  ScratchFolder folder;
-  const api::CheckpointRef ref = WriteCheckpoint(folder.path(), SmallState(), 100, 3, 1);
-  std::filesystem::remove(folder / kFolder + "/manifest.json");
-  SmallState loaded = SmallState::Empty();
-  const auto result = LoadNewestIntact(
-      folder.path(), {ref, {base::Step(1), base::Epoch(1), "", {}}}, loaded.buffers());
-  EXPECT_TRUE(absl::IsDataLoss(result.status()));
-  EXPECT_THAT(base::Message(result.status()),
-              AllOf(HasSubstr("step-00000100-e3/manifest.json is missing"),
-                    HasSubstr("step-00000001-e1/manifest.json is missing")));
-  EXPECT_THAT(base::Message(LoadNewestIntact(folder.path(), {}, loaded.buffers()).status()),
-              HasSubstr("none is named"));
 }
 
 TEST(WriteManifestTest, RefusesPartsThatAreNotThereOrNotAll) {
