@@ -88,9 +88,10 @@ absl::Status StepLines::WriteThrough(base::Step step) {
     }
   }
   if (text.empty()) return absl::OkStatus();
-  MUSTER_RETURN_IF_ERROR(AppendToFile(path_, text));
-  written_ = last;
-  return absl::OkStatus();
+  const absl::Status appended = AppendToFile(path_, text);
+  // A full disk may have taken a part of it: the next writer looks where the file ends.
+  written_ = appended.ok() ? last : base::Step(-1);
+  return appended;
 }
 
 }  // namespace muster::app

@@ -50,7 +50,7 @@ class StepLines {
   const std::string path_;
   std::mutex mutex_;
   std::map<base::Step, StepLine> lines_;  // guarded by mutex_
-  base::Step written_{-1};                // of the disk lane; -1: the file was not read yet
+  base::Step written_{-1};                // of the disk lane; -1: the file has to be read
 };
 
 }  // namespace muster::app

@@ -1,6 +1,8 @@
 #include "worker/app/step_lines.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <cmath>
 #include <filesystem>
@@ -52,6 +54,25 @@ TEST_F(StepLinesTest, AFullDiskIsAStatus) {
   StepLines lines("/dev/full");
   lines.Remember(Line(1));
   EXPECT_FALSE(lines.WriteThrough(base::Step(1)).ok());
+}
+
+TEST_F(StepLinesTest, ADiskThatWasFullForAWhileLeavesNoTornAndNoDoubleLine) {
+  const std::string one = ToJson(Line(1)) + "\n";
+  StepLines lines(path_);
+  lines.Remember(Line(1));
+  ASSERT_TRUE(lines.WriteThrough(base::Step(1)).ok());
+  lines.Remember(Line(2));
+  lines.Remember(Line(3));
+  signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit full{2 * one.size() + 9, before.rlim_max};  // line 2 fits, line 3 does not
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+  EXPECT_TRUE(absl::IsResourceExhausted(lines.WriteThrough(base::Step(3))));
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  ASSERT_EQ(Content().size(), 2 * one.size() + 9);
+  ASSERT_TRUE(lines.WriteThrough(base::Step(3)).ok());
+  EXPECT_EQ(Content(), one + ToJson(Line(2)) + "\n" + ToJson(Line(3)) + "\n");
 }
 
 TEST_F(StepLinesTest, WhatIsNotFiniteIsLeftOut) {
