@@ -7,7 +7,6 @@
 #include "worker/checkpoint/durable_file.h"
 #include "worker/data/trigram.h"
 #include "worker/kernels/family.h"
-#include "worker/model/program.h"
 
 namespace muster::app {
 namespace {
@@ -16,20 +15,16 @@ OpenFailure Fail(api::ExitCode code, const char* reason, const absl::Status& sta
   return {code, reason, base::Message(status)};
 }
 
-std::int64_t ReadNumber(const std::string& path) {
+// The number after `key` in a file of "key value" lines; of the file's first word without a key.
+std::optional<std::int64_t> ReadNumber(const std::string& path, const std::string& key = "") {
   std::ifstream in(path);
-  std::int64_t value = 0;
-  return in >> value ? value : 0;
-}
-
-std::int64_t MemAvailable() {
-  std::ifstream in("/proc/meminfo");
-  std::string key, unit;
-  for (std::int64_t kib = 0; in >> key >> kib;) {
-    std::getline(in, unit);
-    if (key == "MemAvailable:") return kib * 1024;
+  std::string rest;
+  for (std::string word; key.empty() || in >> word; std::getline(in, rest)) {
+    if (word != key) continue;
+    std::int64_t value = 0;
+    return in >> value ? std::optional(value) : std::nullopt;
   }
-  return 0;
+  return std::nullopt;
 }
 
 // 6 N + 6 L C T a token, N counting all parameters (llm.c's formula); 0 for programs without
@@ -40,19 +35,6 @@ double FlopsPerSlot(const api::ProgramSpec& program, std::int64_t parameters) {
   const double tokens = static_cast<double>(c.batch) * c.context;
   return tokens * (6.0 * static_cast<double>(parameters) +
                    6.0 * static_cast<double>(c.layers) * c.width * c.context);
-}
-
-absl::Status CheckMemory(const api::TrainingJobSpec& spec, const model::Program& program) {
-  const std::int64_t needed = train::Trainer::BytesNeeded(spec, program);
-  const std::int64_t available = AvailableMemory();
-  if (available == 0 || needed <= available) return absl::OkStatus();
-  return base::ResourceExhausted(
-      "the model does not fit in memory: " + std::to_string(program.layout().parameters) +
-      " parameters need " + std::to_string(needed >> 20) + " MiB (state, sums, activations), " +
-      std::to_string(available >> 20) +
-      " MiB are available; make spec.program.config smaller, or use reduction Exact32 (24 instead "
-      "of 32 "
-      "bytes a parameter)");
 }
 
 absl::Status OpenData(Job& job, const model::Program& program) {
@@ -81,14 +63,34 @@ absl::Status Listen(Job& job, const WorkerOptions& options, const runtime::Logge
 
 }  // namespace
 
-std::int64_t AvailableMemory() {
-  std::int64_t available = MemAvailable();
-  const std::int64_t limit = ReadNumber("/sys/fs/cgroup/memory.max");
-  if (limit > 0) {
-    const std::int64_t left = limit - ReadNumber("/sys/fs/cgroup/memory.current");
-    available = available == 0 ? left : std::min(available, left);
+std::optional<std::int64_t> AvailableMemory(const std::string& proc, const std::string& cgroup) {
+  std::optional<std::int64_t> available = ReadNumber(proc + "/meminfo", "MemAvailable:");
+  if (available) *available *= 1024;
+  // "max" is no number: then the group has no limit of its own.
+  const auto limit = ReadNumber(cgroup + "/memory.max");
+  const auto current = ReadNumber(cgroup + "/memory.current");
+  if (limit && current) {
+    const std::int64_t cache = ReadNumber(cgroup + "/memory.stat", "inactive_file").value_or(0) +
+                               ReadNumber(cgroup + "/memory.stat", "active_file").value_or(0);
+    const std::int64_t left = std::max<std::int64_t>(*limit - *current + cache, 0);
+    available = std::min(available.value_or(left), left);
   }
   return available;
+}
+
+absl::Status CheckMemory(const api::TrainingJobSpec& spec, const model::Program& program,
+                         std::optional<std::int64_t> available) {
+  const std::int64_t needed = train::Trainer::BytesNeeded(spec, program);
+  if (!available || needed <= *available) return absl::OkStatus();
+  const std::string smaller =
+      spec.training.reduction == api::Reduction::kExact64
+          ? ", or use reduction Exact32 (24 instead of 32 bytes a parameter)"
+          : "";
+  return base::ResourceExhausted(
+      "the model does not fit in memory: " + std::to_string(program.layout().parameters) +
+      " parameters need " + std::to_string(needed >> 20) + " MiB (state, sums, activations), " +
+      std::to_string(*available >> 20) + " MiB are available; make spec.program.config smaller" +
+      smaller);
 }
 
 std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& options,
@@ -114,7 +116,7 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
     failure = Fail(Code::kBadConfiguration, "BadConfiguration", program.status());
     return nullptr;
   }
-  if (auto status = CheckMemory(job->spec, **program); !status.ok()) {
+  if (auto status = CheckMemory(job->spec, **program, AvailableMemory()); !status.ok()) {
     failure = Fail(Code::kOutOfMemory, "OutOfMemory", status);
     return nullptr;
   }

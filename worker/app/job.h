@@ -1,7 +1,9 @@
 // Everything a worker has once it knows its job: data, program, state, and where others reach it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "operator/api/messages.h"
@@ -14,6 +16,7 @@
 #include "worker/comm/listener.h"
 #include "worker/comm/state_transfer.h"
 #include "worker/data/dataset.h"
+#include "worker/model/program.h"
 #include "worker/train/trainer.h"
 
 namespace muster::app {
@@ -46,8 +49,15 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
                              const TestHooks& hooks, const std::string& build_id,
                              const runtime::Logger& log, OpenFailure& failure);
 
-// Bytes that this process may still take: the machine's available memory or its cgroup's limit,
-// whichever is less; 0 when neither can be read.
-std::int64_t AvailableMemory();
+// Bytes that this process may still take: the machine's available memory or what its cgroup has
+// left, whichever is less; nullopt when neither can be read. The page cache counts as free: the
+// kernel gives it back before it kills anybody.
+std::optional<std::int64_t> AvailableMemory(const std::string& proc = "/proc",
+                                            const std::string& cgroup = "/sys/fs/cgroup");
+
+// The sentence for a program that needs more bytes than there are; OK when it fits or nothing is
+// known.
+absl::Status CheckMemory(const api::TrainingJobSpec& spec, const model::Program& program,
+                         std::optional<std::int64_t> available);
 
 }  // namespace muster::app
