@@ -8,6 +8,10 @@
 namespace muster::app {
 namespace {
 
+// Headers kept for manifests that may still be ordered: of the checkpoint under way, and a few that
+// were abandoned before it.
+constexpr std::size_t kCopiedStates = 8;
+
 // This member's slice of the state, copied at the step boundary: training goes on over the
 // original.
 struct StateCopy {
@@ -34,6 +38,8 @@ void Worker::On(const session::CopyForCheckpoint& c) {
     {
       std::lock_guard lock(checkpoint_mutex_);
       copied_states_[c.step] = {trainer.header(), c.digest};
+      // Only who writes the manifest takes its entry out again.
+      while (copied_states_.size() > kCopiedStates) copied_states_.erase(copied_states_.begin());
     }
     Push(session::StateCopied{c.step});
     disk_.Post([this, c, copy] {
