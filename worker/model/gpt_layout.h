@@ -36,7 +36,6 @@ constexpr std::size_t BlockIndex(std::int64_t layer, BlockTensor tensor) {
 constexpr std::size_t FinalNormGain(std::int64_t layers) {
   return BlockIndex(layers, BlockTensor::kNorm1Gain);
 }
-constexpr std::size_t FinalNormBias(std::int64_t layers) { return FinalNormGain(layers) + 1; }
 
 Layout MakeGptLayout(const api::ProgramConfig& config);
 
