@@ -3,15 +3,16 @@
 # Sourced by hack/test, hack/quickstart and hack/dev; does nothing where nothing is to do.
 
 MUSTER_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-MUSTER_CACHE=${MUSTER_CACHE:-$HOME/.cache/muster}
+MUSTER_CACHE=${MUSTER_CACHE:-${HOME:-$MUSTER_ROOT/build}/.cache/muster}
 
+# The tests are configured with everything else, so python3 belongs to a build.
 # shellcheck disable=SC2034  # used by those who source this
 packages_build=(g++ cmake ninja-build ccache mold pkg-config libssl-dev libboost-system-dev libcpprest-dev
   libyaml-cpp-dev prometheus-cpp-dev libgtest-dev libgmock-dev nlohmann-json3-dev libspdlog-dev
   libcli11-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
-  libopenblas-dev)
+  libopenblas-dev python3)
 # shellcheck disable=SC2034
-packages_test=(python3 python3-numpy)
+packages_test=(python3-numpy)
 # shellcheck disable=SC2034
 packages_lint=(shellcheck git clang-format-19)
 
@@ -20,7 +21,8 @@ die() {
   exit 1
 }
 
-# phase NAME COMMAND...: one line before, one with the time after; the output of a failure is shown whole.
+# phase NAME COMMAND...: a line before it; its time is one of print_phase_times'. COMMAND checks each of its
+# steps itself, because bash has no `set -e` in it.
 phase_times=()
 phase() {
   local name=$1 start=$SECONDS
@@ -47,33 +49,41 @@ missing_packages() {
   done
 }
 
-require_distribution() {
-  local id=unknown version=unknown
+# "debian 12"
+distribution() {
+  local id=unknown version=''
   if [ -r /etc/os-release ]; then
     id=$(. /etc/os-release && printf '%s' "${ID:-unknown}")
-    version=$(. /etc/os-release && printf '%s' "${VERSION_ID:-unknown}")
+    version=$(. /etc/os-release && printf '%s' "${VERSION_ID:-}")
   fi
+  printf '%s' "$id${version:+ $version}"
+}
+
+require_distribution() {
   command -v apt-get >/dev/null && command -v dpkg-query >/dev/null ||
-    die "this is $id $version; packages are installed with apt on Debian 12 or Ubuntu 24.04 only. Install the libraries named in hack/lib/setup.sh by hand and run: cmake --preset release && cmake --build --preset release"
+    die "this is $(distribution); packages are installed with apt on Debian 12 or Ubuntu 24.04 only. Install the libraries named in hack/lib/setup.sh by hand and run: cmake --preset release && cmake --build --preset release"
+}
+
+require_root() {
+  [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+    die "packages are missing and neither root nor sudo is at hand; as root run: apt-get install $*"
 }
 
 # as_root COMMAND...: as it is for root, by sudo for others.
 as_root() {
-  if [ "$(id -u)" = 0 ]; then
-    "$@"
-  elif command -v sudo >/dev/null; then
-    sudo "$@"
-  else
-    die "packages are missing and neither root nor sudo is at hand; as root run: apt-get install ${missing[*]}"
-  fi
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# MiB that are free where a file would be made.
+free_mib() { df -Pk "$1" | awk 'NR == 2 {print int($4 / 1024)}'; }
+
 require_disk() {
-  local free_kb
+  local free built=0
   mkdir -p "$MUSTER_CACHE" || die "cannot make the cache folder $MUSTER_CACHE"
-  free_kb=$(df -Pk "$MUSTER_ROOT" | awk 'NR == 2 {print $4}')
-  [ "$free_kb" -ge 3000000 ] ||
-    die "only $((free_kb / 1024)) MiB are free under $MUSTER_ROOT; a build with its tests needs about 3 GiB"
+  [ ! -d "$MUSTER_ROOT/build" ] || built=$(du -sm "$MUSTER_ROOT/build" | cut -f 1)
+  free=$(free_mib "$MUSTER_ROOT")
+  [ $((free + built)) -ge 3000 ] ||
+    die "only $free MiB are free under $MUSTER_ROOT; a build with its tests needs about 3 GiB"
 }
 
 install_packages() {
@@ -81,13 +91,14 @@ install_packages() {
   require_distribution
   mapfile -t missing < <(missing_packages "$@")
   [ ${#missing[@]} -gt 0 ] || return 0
+  require_root "${missing[@]}"
   printf '    installing %d packages: %s\n' ${#missing[@]} "${missing[*]}"
-  log=$(mktemp)
+  log=$(mktemp) || die "cannot make a temporary file in ${TMPDIR:-/tmp}"
   if ! { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
     --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
     tail -n 15 "$log" >&2
     rm -f "$log"
-    die "apt-get could not install them (its last lines are above): is there a network, and do the package sources know them?"
+    die "apt-get could not install them (its last lines are above): is there a network, may you use sudo, is there room on the disk? This is $(distribution); Debian 12 and Ubuntu 24.04 have them all"
   fi
   rm -f "$log"
 }
@@ -99,24 +110,46 @@ use_compiler_cache() {
   mkdir -p "$CCACHE_DIR" || die "cannot make the compiler cache $CCACHE_DIR"
 }
 
+# prepare PACKAGE...: what every verb that builds does first.
+prepare() {
+  require_disk
+  phase 'packages' install_packages "$@"
+  use_compiler_cache
+}
+
+say_full_disk() {
+  local folder
+  for folder in "$MUSTER_ROOT" "$MUSTER_CACHE" "${TMPDIR:-/tmp}"; do
+    [ "$(free_mib "$folder")" -ge 50 ] ||
+      printf 'muster: the disk is full: %d MiB are free under %s\n' "$(free_mib "$folder")" "$folder" >&2
+  done
+}
+
+# What of a failed step's log tells why.
+say_why() {
+  grep -A 25 -m 5 -E 'FAILED|error:|Error at' "$1" >&2 || tail -n 30 "$1" >&2
+  say_full_disk
+}
+
 # build PRESET [TARGET...]: configures once, then builds.
 build() {
-  local preset=$1
+  local preset=$1 log
   shift
   cd "$MUSTER_ROOT" || die "cannot enter $MUSTER_ROOT"
-  if [ ! -f "build/$preset/build.ninja" ]; then
-    cmake --preset "$preset" >"$MUSTER_CACHE/configure-$preset.log" 2>&1 || {
-      tail -n 30 "$MUSTER_CACHE/configure-$preset.log" >&2
-      return 1
-    }
+  log=$MUSTER_CACHE/configure-$preset.log
+  if [ ! -f "build/$preset/build.ninja" ] && ! cmake --preset "$preset" >"$log" 2>&1; then
+    say_why "$log"
+    return 1
   fi
   # Ninja's own progress line is kept on a terminal; elsewhere only what goes wrong is shown.
   if [ -t 1 ]; then
-    cmake --build --preset "$preset" ${1:+--target "$@"}
-  else
-    cmake --build --preset "$preset" ${1:+--target "$@"} >"$MUSTER_CACHE/build-$preset.log" 2>&1 || {
-      grep -A 25 -m 5 -E 'FAILED|error:' "$MUSTER_CACHE/build-$preset.log" >&2
-      return 1
-    }
+    cmake --build --preset "$preset" ${1:+--target "$@"} && return
+    say_full_disk
+    return 1
+  fi
+  log=$MUSTER_CACHE/build-$preset.log
+  if ! cmake --build --preset "$preset" ${1:+--target "$@"} >"$log" 2>&1; then
+    say_why "$log"
+    return 1
   fi
 }
