@@ -11,6 +11,7 @@ function 70; no stray debug print; nothing is left to be done later. Exit status
 import ast
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -30,6 +31,7 @@ IMPURE_HEADERS = re.compile(
     r"thread|stop_token|mutex|shared_mutex|condition_variable|semaphore|latch|barrier|future|atomic"
     r"|random|fstream|filesystem|iostream|ostream|istream|syncstream|cstdio|stdio\.h|ctime|time\.h"
     r"|csignal|signal\.h|pthread\.h|unistd\.h|fcntl\.h|poll\.h|dirent\.h|netdb\.h|dlfcn\.h|spawn\.h"
+    r"|threads\.h|stdatomic\.h|semaphore\.h|sched\.h|ifaddrs\.h|glob\.h|ftw\.h|aio\.h|omp\.h"
     r"|sys/.*|netinet/.*|arpa/.*|linux/.*|openssl/(rand|ssl|bio)\.h|spdlog/.*|grpcpp?/.*|cpprest/.*"
     r"|boost/(asio|thread|filesystem|random).*|prometheus/.*|absl/(time|synchronization|random)/.*")
 IMPURE_CALLS = re.compile(
@@ -40,7 +42,9 @@ IMPURE_CALLS = re.compile(
 LAST_WORDS = "operator/base/check.cc"
 
 PRINTS = re.compile(
-    r"\bstd::(?:cout|cerr|clog)\b|(?<![\w.>])(?:std::)?(?:v?f?printf|puts|fputs|putchar)\s*\(")
+    r"\bstd::(?:cout|cerr|clog)\b|(?<![\w.>])(?:std::|fmt::)?(?:v?[fd]?printf|f?puts|f?putc|putchar|perror"
+    r"|print(?:ln)?)\s*\(")
+SHELL_TRACE = re.compile(r"^\s*set\s+(?:-\w*x\w*|-o\s+xtrace)\b")
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
 
 
@@ -92,11 +96,12 @@ class Tree:
         self.findings = []
 
     def list_files(self):
-        listed = subprocess.run(["git", "-C", str(self.root), "ls-files", "-co", "--exclude-standard"],
-                                capture_output=True, text=True, check=False)
-        # A root that is no checkout of its own (a tarball, a test's tree) is walked.
-        if listed.returncode == 0 and (self.root / ".git").exists():
-            return [path for path in listed.stdout.splitlines() if (self.root / path).is_file()]
+        # A root that is no checkout of its own (a tarball, a test's tree), or that git cannot list, is walked.
+        if (self.root / ".git").exists() and shutil.which("git"):
+            listed = subprocess.run(["git", "-C", str(self.root), "ls-files", "-co", "--exclude-standard"],
+                                    capture_output=True, text=True, check=False)
+            if listed.returncode == 0:
+                return [path for path in listed.stdout.splitlines() if (self.root / path).is_file()]
         return [str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file()]
 
     def is_hand_written(self, path):
@@ -201,6 +206,10 @@ def check_prints(tree, path, text):
             if found := PRINTS.search(line):
                 tree.report(path, number, f"{found.group().rstrip(' (')} prints; only the command line, "
                                           "main files and benches may, others log or return a status")
+    if language == "shell":
+        for number, line in enumerate(text.splitlines(), 1):
+            if SHELL_TRACE.search(line):
+                tree.report(path, number, f"'{line.strip()}' prints every command; it is for debugging")
     if language == "python" and "__main__" not in text:
         try:
             nodes = list(ast.walk(ast.parse(text)))
@@ -230,9 +239,7 @@ def check_layers(tree, layers, path, text):
     top = path.split("/")[0]
     if layer is None and top in ("operator", "worker"):
         tree.report(path, 1, "its folder is not named in hack/layers.txt")
-    for number, name in cpp_text.quoted_includes(text):
-        if name.endswith((".pb.h")):
-            continue  # generated: the folder that owns it is checked by who links it
+    for number, name in cpp_text.project_includes(text):
         if "/" not in name or name.startswith("."):
             if (tree.root / path).parent.joinpath(name).exists():
                 tree.report(path, number, f'"{name}": includes are written from the root')
@@ -275,7 +282,7 @@ def check_circles(tree):
     for path in tree.paths:
         if tree.language(path) != "cpp":
             continue
-        for number, name in cpp_text.quoted_includes(tree.texts[path]):
+        for number, name in cpp_text.project_includes(tree.texts[path]):
             if name not in tree.texts:
                 continue
             files.setdefault(path, {})[name] = (path, number)

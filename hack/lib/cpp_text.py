@@ -69,8 +69,10 @@ def includes(text):
     return [(line, name) for line, _, name in _all_includes(text)]
 
 
-def quoted_includes(text):
-    return [(line, name) for line, mark, name in _all_includes(text) if mark == '"']
+def project_includes(text):
+    """Those of this repository: in quotes, or by their path from the root, whatever the marks."""
+    return [(line, name) for line, mark, name in _all_includes(text)
+            if mark == '"' or name.startswith(("operator/", "worker/", "tests/"))]
 
 
 def _without_directives(text):

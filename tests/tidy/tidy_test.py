@@ -80,10 +80,29 @@ class TidyTest(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("no hand-written file", done.stdout)
 
+    def test_a_checkout_is_walked_where_there_is_no_git(self):
+        with tempfile.TemporaryDirectory() as root:
+            for name in (".git/HEAD", "operator/extra/a.h"):
+                (pathlib.Path(root) / name).parent.mkdir(parents=True, exist_ok=True)
+                (pathlib.Path(root) / name).write_text("\n")
+            done = subprocess.run([sys.executable, str(TIDY), root], capture_output=True, text=True,
+                                  check=False, timeout=60, env={"PATH": "/nowhere"})
+        self.assertEqual((done.returncode, done.stderr), (1, ""))
+        self.assertIn("operator/extra/a.h:1: its folder is not named", done.stdout)
+
     def test_include_against_the_layers(self):
         self.refused({"operator/base/bad.h": '#include <string>\n#include "operator/job/plan.h"\n',
                       "operator/job/plan.h": "#pragma once\n"},
                      ("operator/base/bad.h:2", "operator/base may not include operator/job"))
+
+    def test_marks_and_generated_headers_do_not_get_around_the_layers(self):
+        for include in ("<operator/job/plan.h>", '"operator/job/plan.pb.h"'):
+            with self.subTest(include):
+                self.refused({"operator/base/bad.h": f"#include {include}\n", "operator/job/plan.h": "\n"},
+                             ("operator/base/bad.h:1", "operator/base may not include operator/job"))
+        self.refused({"operator/base/a.h": "#include <operator/base/b.h>\n",
+                      "operator/base/b.h": "#include <operator/base/a.h>\n"},
+                     ("operator/base/a.h:1", "files include each other in a circle"))
 
     def test_folder_that_no_layer_names(self):
         self.refused({"operator/extra/a.h": "#pragma once\n"},
@@ -120,7 +139,8 @@ class TidyTest(unittest.TestCase):
     def test_impure_header_in_a_pure_folder(self):
         for header in ("thread", "mutex", "shared_mutex", "condition_variable", "atomic", "random",
                        "fstream", "filesystem", "iostream", "cstdio", "ctime", "sys/socket.h",
-                       "netinet/in.h", "unistd.h", "fcntl.h", "openssl/rand.h", "grpcpp/grpcpp.h"):
+                       "netinet/in.h", "unistd.h", "fcntl.h", "openssl/rand.h", "grpcpp/grpcpp.h",
+                       "semaphore", "future", "stop_token", "threads.h", "time.h", "spdlog/spdlog.h"):
             with self.subTest(header):
                 self.refused({"operator/job/a.cc": f"\n  #  include <{header}>\n"},
                              ("operator/job/a.cc:2", f"may not include <{header}>"))
@@ -180,14 +200,15 @@ class TidyTest(unittest.TestCase):
 
     def test_stray_debug_print(self):
         for call in ("printf(\"x\")", "std::printf(\"x\")", "fprintf(stderr, \"x\")", "std::cerr << 1",
-                     "std::cout << 1", "puts(\"x\")"):
+                     "std::cout << 1", "puts(\"x\")", "perror(\"x\")", "std::print(\"x\")", "dprintf(2, \"x\")"):
             with self.subTest(call):
-                for path in ("operator/job/a.cc", "tests/operator/job/a_test.cc"):
+                for path in ("operator/job/a.cc", "operator/job/a.cu", "tests/operator/job/a_test.cc"):
                     self.refused({path: f"void F() {{\n  {call};\n}}\n"}, (f"{path}:2", "prints"))
         status, output = self.run_tidy({"operator/cli/a.cc": "void F() { std::cerr << 1; }\n",
                                         "operator/job/a.cc": "void F() { snprintf(b, 1, \"x\"); }\n"})
         self.assertEqual(status, 0, output)
         self.refused({"hack/lib/a.py": "x = 1\nprint(x)\n"}, ("hack/lib/a.py:2", "print is for scripts"))
+        self.refused({"hack/run": "#!/bin/sh\nset -ex\n"}, ("hack/run:2", "it is for debugging"))
 
     def test_unfinished_work(self):
         for word in ("TO" "DO", "FIX" "ME"):
