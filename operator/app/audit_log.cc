@@ -6,7 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
 
 #include "operator/api/quantity.h"
 
@@ -16,10 +19,11 @@ namespace {
 using local::UniqueFd;
 using nlohmann::json;
 
-// The last whole line, and where it ends.
+// The last whole line, where it ends, and what a crash has left after it.
 struct Tail {
   std::string line;
   off_t end = 0;
+  std::string rest;
 };
 
 absl::StatusOr<Tail> ReadTail(int fd, off_t size) {
@@ -32,16 +36,34 @@ absl::StatusOr<Tail> ReadTail(int fd, off_t size) {
     if (n != static_cast<ssize_t>(text.size())) return base::Unavailable(base::ErrnoText(errno));
     const auto last = text.rfind('\n');
     if (last == std::string::npos) {
-      if (begin == 0) return tail;
-      continue;
+      if (begin > 0) continue;
+      tail.rest = std::move(text);
+      return tail;
     }
     const auto before = last == 0 ? std::string::npos : text.rfind('\n', last - 1);
     if (before == std::string::npos && begin > 0) continue;
     const std::size_t first = before == std::string::npos ? 0 : before + 1;
     tail.line = text.substr(first, last - first);
     tail.end = begin + static_cast<off_t>(last) + 1;
+    tail.rest = text.substr(last + 1);
     return tail;
   }
+}
+
+// Whether a line of ours could begin so.
+bool BeginsLikeOurs(std::string_view rest) {
+  for (std::string_view ours : {R"({"step":)", R"({"rollback":)"}) {
+    if (rest.substr(0, ours.size()) == ours.substr(0, rest.size())) return true;
+  }
+  return false;
+}
+
+// The step that a line leaves the job at; nothing when the line is none of ours.
+std::optional<base::Step> StepOf(const std::string& text) {
+  const json line = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const json step = line.is_object() ? line.value("step", line.value("rollback", json())) : json();
+  if (!step.is_number_integer()) return std::nullopt;
+  return base::Step(step.get<std::int64_t>());
 }
 
 }  // namespace
@@ -57,19 +79,17 @@ absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(const std::string& path
   if (S_ISREG(info.st_mode) && info.st_size > 0) {
     auto tail = ReadTail(fd.get(), info.st_size);
     if (!tail.ok()) return base::Annotate(tail.status(), "cannot read the audit file " + path);
+    const auto step = tail->end == 0 ? base::Step() : StepOf(tail->line);
+    // Before anything is cut off: a file of somebody else's stays as it is.
+    if (!step || !BeginsLikeOurs(tail->rest)) {
+      return base::FailedPrecondition("the audit file " + path +
+                                      " holds something else; give another --audit");
+    }
     if (ftruncate(fd.get(), tail->end) != 0) {
       return base::Unavailable("cannot repair the audit file " + path + ": " +
                                base::ErrnoText(errno));
     }
-    const json line = json::parse(tail->line, nullptr, /*allow_exceptions=*/false);
-    const bool empty = tail->line.empty();
-    const json step =
-        line.is_object() ? line.value("step", line.value("rollback", json())) : json();
-    if (!empty && !step.is_number_integer()) {
-      return base::FailedPrecondition("the audit file " + path +
-                                      " holds something else; give another --audit");
-    }
-    if (!empty) last = base::Step(step.get<std::int64_t>());
+    last = *step;
   }
   return std::unique_ptr<AuditLog>(new AuditLog(path, std::move(fd), last));
 }
@@ -108,7 +128,8 @@ absl::Status AuditLog::WriteLine(const std::string& line) {
   // One write: a reader, or a successor, sees the line whole or cut at its end, never mixed.
   const ssize_t n = write(fd_.get(), text.data(), text.size());
   if (n == static_cast<ssize_t>(text.size())) return absl::OkStatus();
-  const int error = errno;
+  // A file takes a part of what it is given when there is no room for more.
+  const int error = n < 0 ? errno : ENOSPC;
   if (n > 0) {
     const off_t end = lseek(fd_.get(), 0, SEEK_END);
     [[maybe_unused]] const int cut = ftruncate(fd_.get(), end - n);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <iterator>
 
 #include "tests/operator/local/scratch.h"
 
@@ -87,6 +88,26 @@ TEST_F(AuditLogTest, RefusesAFileOfSomethingElseAndAPlaceThatCannotBeWritten) {
   EXPECT_THAT(base::Message(AuditLog::Open(path()).status()), HasSubstr("holds something else"));
   EXPECT_THAT(base::Message(AuditLog::Open(scratch_.path() + "/absent/a").status()),
               HasSubstr("/absent/a"));
+}
+
+// A --audit that names the wrong file is a slip of the pen; it once emptied that file, or cut its
+// last line.
+TEST_F(AuditLogTest, AFileOfSomethingElseIsLeftAsItIs) {
+  for (const std::string content : {"no newline at all", "dear diary\nnot finished", "{\"a\":1}\n",
+                                    "{\"step\":1}\nand a remark"}) {
+    std::ofstream(path(), std::ios::trunc) << content;
+    EXPECT_FALSE(AuditLog::Open(path()).ok()) << content;
+    std::ifstream file(path());
+    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), content);
+  }
+}
+
+TEST_F(AuditLogTest, AFirstLineThatACrashCutShortIsRemoved) {
+  for (const std::string content : {"{", "{\"step", "{\"step\":1,\"time\":"}) {
+    std::ofstream(path(), std::ios::trunc) << content;
+    EXPECT_EQ(Open()->last(), base::Step());
+    EXPECT_THAT(Lines(), testing::IsEmpty());
+  }
 }
 
 }  // namespace
