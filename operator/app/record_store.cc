@@ -1,24 +1,24 @@
 #include "operator/app/record_store.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <vector>
 
 #include "operator/api/record_json.h"
 #include "operator/base/text.h"
-#include "operator/local/unique_fd.h"
+#include "operator/local/durable.h"
 
 namespace muster::app {
 namespace {
 
 namespace fs = std::filesystem;
 using api::PersistOutcome;
-using local::UniqueFd;
 
 constexpr std::string_view kTemporary = ".new";
 
@@ -31,21 +31,25 @@ std::optional<std::uint64_t> VersionOf(const fs::path& file) {
   return version;
 }
 
-bool SyncDirectory(const std::string& directory) {
-  UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  return fd && fsync(fd.get()) == 0;
+// Names in `directory`. One that cannot be listed is an error and never "empty": that would make an
+// old job a new one.
+absl::StatusOr<std::vector<fs::path>> List(const std::string& directory) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+    files.push_back(at->path());
+  }
+  if (!error) return files;
+  return base::Unavailable("cannot list the folder of the record, " + directory + ": " +
+                           error.message());
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<FileRecordStore>> FileRecordStore::Open(std::string directory) {
-  std::error_code error;
-  for (const auto& file : fs::directory_iterator(directory, error)) {
-    const std::string name = file.path().filename().string();
-    if (name.find(kTemporary) != std::string::npos) fs::remove(file.path(), error);
-  }
-  if (!fs::is_directory(directory, error)) {
-    return base::NotFound("the folder of the record, " + directory + ", is not there");
+  MUSTER_ASSIGN_OR_RETURN(const std::vector<fs::path> files, List(directory));
+  for (const fs::path& file : files) {
+    if (file.filename().string().find(kTemporary) != std::string::npos) unlink(file.c_str());
   }
   return std::unique_ptr<FileRecordStore>(new FileRecordStore(std::move(directory)));
 }
@@ -54,18 +58,15 @@ std::string FileRecordStore::PathOf(std::uint64_t version) const {
   return directory_ + "/" + std::to_string(version) + ".json";
 }
 
-std::optional<std::uint64_t> FileRecordStore::Newest() const {
+absl::StatusOr<std::optional<std::uint64_t>> FileRecordStore::Newest() const {
+  MUSTER_ASSIGN_OR_RETURN(const std::vector<fs::path> files, List(directory_));
   std::optional<std::uint64_t> newest;
-  std::error_code error;
-  for (const auto& file : fs::directory_iterator(directory_, error)) {
-    const auto version = VersionOf(file.path());
-    if (version && (!newest || *version > *newest)) newest = version;
-  }
+  for (const fs::path& file : files) newest = std::max(newest, VersionOf(file));
   return newest;
 }
 
 absl::StatusOr<std::optional<api::Record>> FileRecordStore::Read() {
-  const auto newest = Newest();
+  MUSTER_ASSIGN_OR_RETURN(const std::optional<std::uint64_t> newest, Newest());
   if (!newest) return std::optional<api::Record>();
   const std::string path = PathOf(*newest);
   std::ifstream file(path, std::ios::binary);
@@ -90,7 +91,7 @@ PersistOutcome FileRecordStore::Persist(const std::optional<api::Record>& expect
   // content.
   const std::string temporary = PathOf(next.version) + std::string(kTemporary) + "." +
                                 std::to_string(getpid()) + "." + base::Hex64(next.nonce);
-  if (!WriteTemporary(temporary, api::RecordToJson(next, 2) + "\n").ok()) {
+  if (!local::WriteSynced(temporary, api::RecordToJson(next, 2) + "\n").ok()) {
     unlink(temporary.c_str());
     return Answer(PersistOutcome::kUnknown, current);
   }
@@ -100,31 +101,17 @@ PersistOutcome FileRecordStore::Persist(const std::optional<api::Record>& expect
   if (!linked) {
     return Answer(error == EEXIST ? PersistOutcome::kConflict : PersistOutcome::kUnknown, current);
   }
-  if (!SyncDirectory(directory_)) return Answer(PersistOutcome::kUnknown, current);
+  if (!local::SyncFolder(directory_).ok()) return Answer(PersistOutcome::kUnknown, current);
   // A writer that slept between its look and its link may have taken a name that was in use and has
   // been cleaned away since: the newest version alone is the record.
-  if (Newest() != next.version) {
+  const auto newest = Newest();
+  if (!newest.ok()) return Answer(PersistOutcome::kUnknown, current);
+  if (*newest != next.version) {
     unlink(PathOf(next.version).c_str());
     return Answer(PersistOutcome::kConflict, current);
   }
   RemoveOld(next.version);
   return PersistOutcome::kOk;
-}
-
-absl::Status FileRecordStore::WriteTemporary(const std::string& path,
-                                             const std::string& content) const {
-  UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  std::size_t done = 0;
-  while (fd && done < content.size()) {
-    const ssize_t n = write(fd.get(), content.data() + done, content.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    done += static_cast<std::size_t>(n);
-  }
-  if (!fd || done < content.size() || fsync(fd.get()) != 0) {
-    return base::Unavailable("cannot write " + path + ": " + base::ErrnoText(errno));
-  }
-  return absl::OkStatus();
 }
 
 PersistOutcome FileRecordStore::Answer(PersistOutcome outcome,
@@ -135,10 +122,11 @@ PersistOutcome FileRecordStore::Answer(PersistOutcome outcome,
 }
 
 void FileRecordStore::RemoveOld(std::uint64_t newest) const {
-  std::error_code error;
-  for (const auto& file : fs::directory_iterator(directory_, error)) {
-    const auto version = VersionOf(file.path());
-    if (version && *version + kKept < newest) fs::remove(file.path(), error);
+  const auto files = List(directory_);
+  if (!files.ok()) return;  // the next write tries again
+  for (const fs::path& file : *files) {
+    const auto version = VersionOf(file);
+    if (version && *version + kKept < newest) unlink(file.c_str());
   }
 }
 

@@ -4,6 +4,7 @@
 // yet). One thread.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,8 +43,7 @@ class FileRecordStore final : public RecordStore {
  private:
   explicit FileRecordStore(std::string directory) : directory_(std::move(directory)) {}
   std::string PathOf(std::uint64_t version) const;
-  std::optional<std::uint64_t> Newest() const;
-  absl::Status WriteTemporary(const std::string& path, const std::string& content) const;
+  absl::StatusOr<std::optional<std::uint64_t>> Newest() const;
   api::PersistOutcome Answer(api::PersistOutcome outcome, std::optional<api::Record>* current);
   void RemoveOld(std::uint64_t newest) const;
 

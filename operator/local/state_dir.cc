@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/api/training_job_json.h"
+#include "operator/local/durable.h"
 #include "operator/runtime/entropy.h"
 
 namespace muster::local {
@@ -24,23 +25,6 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return base::NotFound("cannot read " + path);
   return std::string(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-}
-
-// A temporary beside it, synced, then renamed over it.
-absl::Status ReplaceFile(const std::string& path, std::string_view content) {
-  const std::string temporary = path + ".new";
-  UniqueFd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  std::size_t done = 0;
-  while (fd && done < content.size()) {
-    const ssize_t n = write(fd.get(), content.data() + done, content.size() - done);
-    if (n <= 0) break;
-    done += static_cast<std::size_t>(n);
-  }
-  if (!fd || done < content.size() || fsync(fd.get()) != 0 ||
-      rename(temporary.c_str(), path.c_str()) != 0) {
-    return base::Unavailable("cannot write " + path + ": " + base::ErrnoText(errno));
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<UniqueFd> TakeLock(const std::string& directory) {
@@ -110,7 +94,8 @@ absl::Status StateDir::Recognise(const api::TrainingJob& job) {
   auto text = ReadFile(path);
   if (!text.ok()) {
     // A record without its job could be anybody's.
-    if (!fs::is_empty(path_ + "/record")) {
+    std::error_code error;
+    if (!fs::is_empty(path_ + "/record", error)) {
       return base::FailedPrecondition("the state directory " + path_ +
                                       " holds a record but no job.json: it cannot be resumed");
     }

@@ -108,6 +108,15 @@ TEST_F(RecordStoreTest, AFolderThatIsGoneIsUnknown) {
   EXPECT_FALSE(FileRecordStore::Open(scratch_.path()).ok());
 }
 
+TEST_F(RecordStoreTest, AFolderThatCannotBeListedIsNotAnEmptyOne) {
+  auto store = Open();
+  ASSERT_EQ(store->Persist(std::nullopt, Version(1), &current_), PersistOutcome::kOk);
+  std::filesystem::remove_all(scratch_.path());
+  auto read = store->Read();
+  ASSERT_FALSE(read.ok()) << "a job without a record would begin anew";
+  EXPECT_THAT(base::Message(read.status()), testing::HasSubstr(scratch_.path()));
+}
+
 TEST_F(RecordStoreTest, OfManyThatRaceExactlyOneWins) {
   std::atomic<int> won{0};
   std::vector<std::jthread> writers;
