@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "operator/local/line_channel.h"
+
 namespace muster::local {
 
 absl::StatusOr<std::unique_ptr<ApiClient>> ApiClient::Connect(const std::string& path,
@@ -33,15 +35,15 @@ std::unique_ptr<ApiClient> ApiClient::Adopt(UniqueFd fd, Options options) {
 
 ApiClient::ApiClient(UniqueFd fd, Options options)
     : fd_(std::move(fd)), options_(std::move(options)) {
+  // A writer that waits for a cluster that reads no more looks up now and then.
+  const timeval look_up{0, 200'000};
+  setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &look_up, sizeof(look_up));
   reader_ = std::jthread([this] { ReadLoop(); });
   writer_ = std::jthread([this] { WriteLoop(); });
 }
 
 ApiClient::~ApiClient() {
   outgoing_.Close();
-  // A cluster that reads no more must not keep us.
-  const timeval second{1, 0};
-  setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second));
   writer_.join();
   shutdown(fd_.get(), SHUT_RDWR);
   reader_.join();
@@ -58,6 +60,10 @@ void ApiClient::ReadLoop() {
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) break;
     incoming.append(chunk.data(), static_cast<std::size_t>(n));
+    if (incoming.size() > LineChannel::kMostPending) {
+      why = "the cluster said a line without an end";
+      break;
+    }
     std::size_t begin = 0;
     for (auto end = incoming.find('\n'); end != std::string::npos;
          end = incoming.find('\n', begin)) {
@@ -77,18 +83,23 @@ void ApiClient::ReadLoop() {
 
 void ApiClient::WriteLoop() {
   bool open = true;
-  while (auto line = outgoing_.Pop()) {
-    std::size_t done = 0;
-    while (open && done < line->size()) {
-      const ssize_t n = send(fd_.get(), line->data() + done, line->size() - done, MSG_NOSIGNAL);
-      if (n > 0) {
-        done += static_cast<std::size_t>(n);
-      } else if (errno != EINTR) {
-        // The reader sees the end as well and says so; what comes after it has nobody to hear it.
-        open = false;
-      }
+  while (auto line = outgoing_.Pop()) open = open && WriteWhole(*line);
+}
+
+// False: it cannot be written any more. The reader sees the end as well and says so; what comes
+// after it has nobody to hear it.
+bool ApiClient::WriteWhole(std::string_view line) {
+  while (!line.empty()) {
+    const ssize_t n = send(fd_.get(), line.data(), line.size(), MSG_NOSIGNAL);
+    if (n > 0) {
+      line.remove_prefix(static_cast<std::size_t>(n));
+      continue;
     }
+    if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) return false;
+    if (outgoing_.closed() && !give_up_) give_up_ = clock_.Now() + std::chrono::seconds(1);
+    if (give_up_ && clock_.Now() >= *give_up_) return false;
   }
+  return true;
 }
 
 }  // namespace muster::local

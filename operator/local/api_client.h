@@ -7,13 +7,16 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "operator/base/status.h"
 #include "operator/local/protocol.h"
 #include "operator/local/unique_fd.h"
 #include "operator/runtime/bounded_queue.h"
+#include "operator/runtime/clock.h"
 
 namespace muster::local {
 
@@ -27,7 +30,7 @@ class ApiClient final {
                                                             Options options);
   // Over a connected stream socket.
   static std::unique_ptr<ApiClient> Adopt(UniqueFd fd, Options options);
-  ~ApiClient();  // writes what was sent, up to a second, and closes
+  ~ApiClient();  // writes what was sent, up to a second, and closes, also when nobody reads
   ApiClient(const ApiClient&) = delete;
   ApiClient& operator=(const ApiClient&) = delete;
 
@@ -37,12 +40,15 @@ class ApiClient final {
   ApiClient(UniqueFd fd, Options options);
   void ReadLoop();
   void WriteLoop();
+  bool WriteWhole(std::string_view line);
 
   const UniqueFd fd_;
   const Options options_;
+  const runtime::RealClock clock_;
   // every thread of the coordinator -> writer, 4096 lines, when full: the sender waits (the cluster
   // reads always, so this means that the machine is overloaded and slowing down is right).
   runtime::BoundedQueue<std::string> outgoing_{4096, runtime::WhenFull::kBlock};
+  std::optional<base::Time> give_up_;  // the writer's: a second after it has seen the queue closed
   std::jthread reader_;
   std::jthread writer_;
 };

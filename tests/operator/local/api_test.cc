@@ -138,6 +138,22 @@ TEST(ApiTest, AStrangeLineIsReportedAndTheNextIsTaken) {
   EXPECT_THAT(*why, testing::HasSubstr("this is no JSON"));
 }
 
+// A stopped `muster run` (Ctrl-Z) must not keep a coordinator that was told to end.
+TEST(ApiTest, ACoordinatorEndsWithinASecondOrTwoAlsoWhenNobodyReads) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  const UniqueFd silent(ends[0]);
+  Ears ears;
+  auto client = ApiClient::Adopt(UniqueFd(ends[1]), ears.Options());
+  const std::string large(1 << 20, 'x');
+  for (int i = 0; i < 8; ++i) client->Send(GiveUp{large, ""});
+  // The writer is in the middle of a line when it is told.
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const auto begun = steady_clock::now();
+  client.reset();
+  EXPECT_LT(steady_clock::now() - begun, std::chrono::seconds(5));
+}
+
 TEST(LineChannelTest, JoinsPiecesAndCarriesMoreThanASocketHolds) {
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
