@@ -1,10 +1,12 @@
 #include "operator/local/protocol.h"
 
 #include <array>
+#include <charconv>
 #include <concepts>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <type_traits>
+#include <utility>
 
 #include "operator/api/training_job_json.h"
 #include "operator/local/fields.h"
@@ -101,6 +103,13 @@ struct Reader {
   template <std::integral T>
   static absl::Status FromJson(const json& j, T& x) {
     if (!j.is_number_integer()) return Wrong(j, "an integer");
+    const bool fits = j.is_number_unsigned() ? std::in_range<T>(j.get<std::uint64_t>())
+                                             : std::in_range<T>(j.get<std::int64_t>());
+    if (!fits) {
+      return base::InvalidArgument(j.dump() + " does not fit into " +
+                                   std::to_string(sizeof(T) * 8) + " bits" +
+                                   (std::is_signed_v<T> ? "" : " without a sign"));
+    }
     x = j.get<T>();
     return absl::OkStatus();
   }
@@ -147,7 +156,13 @@ struct Reader {
     for (const auto& [key, value] : j.items()) {
       std::int32_t number = 0;
       MUSTER_RETURN_IF_ERROR(FromJson(value, number));
-      xs[std::atoi(key.c_str())] = number;
+      std::int32_t ordinal = 0;
+      const char* end = key.data() + key.size();
+      const auto [stop, error] = std::from_chars(key.data(), end, ordinal);
+      if (error != std::errc() || stop != end) {
+        return base::InvalidArgument("\"" + key + "\" is not an ordinal");
+      }
+      xs[ordinal] = number;
     }
     return absl::OkStatus();
   }

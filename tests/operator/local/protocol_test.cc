@@ -133,6 +133,25 @@ TEST(ProtocolTest, StrangeLinesAreRefusedWithASentence) {
     ASSERT_FALSE(request.ok()) << line;
     EXPECT_FALSE(base::Message(request.status()).empty());
   }
+  EXPECT_FALSE(DecodeClusterMessage(R"({"kind":"Opening","highestIncarnation":{"x":1}})").ok());
+}
+
+TEST(ProtocolTest, ANumberThatDoesNotFitIsRefusedAndNotCut) {
+  for (const char* number : {"4294967297", "-2147483649", "18446744073709551615"}) {
+    const std::string line =
+        R"({"kind":"Report","event":{"kind":"PodExited","exitCode":)" + std::string(number) + "}}";
+    auto request = DecodeCoordinatorRequest(line);
+    ASSERT_FALSE(request.ok()) << line;
+    EXPECT_THAT(base::Message(request.status()),
+                testing::HasSubstr("exitCode: " + std::string(number) + " does not fit"));
+  }
+}
+
+TEST(ProtocolTest, AnEpochHasNoSign) {
+  auto request =
+      DecodeCoordinatorRequest(R"({"kind":"Report","event":{"kind":"StepCommitted","epoch":-1}})");
+  ASSERT_FALSE(request.ok());
+  EXPECT_THAT(base::Message(request.status()), testing::HasSubstr("epoch: -1 does not fit"));
 }
 
 }  // namespace
