@@ -5,7 +5,9 @@
 namespace muster::base {
 
 std::string Padded(std::int64_t value, int width) {
-  std::string digits = std::to_string(value < 0 ? -value : value);
+  // Unsigned: the least integer has no positive twin.
+  const auto size = static_cast<std::uint64_t>(value);
+  std::string digits = std::to_string(value < 0 ? -size : size);
   if (digits.size() < static_cast<std::size_t>(width)) {
     digits.insert(0, static_cast<std::size_t>(width) - digits.size(), '0');
   }
