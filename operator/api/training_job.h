@@ -159,11 +159,11 @@ struct Progress {
   friend bool operator==(const Progress&, const Progress&) = default;
 };
 
-// One change of membership with what each phase took .
+// One change of membership with what each phase took.
 struct Rescale {
   base::Epoch epoch;
   base::WallTime time;
-  std::string cause;  // closed list in docs/membership.md
+  std::string cause;  // closed list in docs/reasons.md
   std::int32_t from = 0;
   std::int32_t to = 0;
   double detect_seconds = 0;

@@ -45,7 +45,6 @@ class Observation {
 
   const api::TrainingJob& job() const { return job_; }
   const std::map<std::string, job::Pod>& pods() const { return pods_; }
-  bool HasPod(const std::string& name) const { return pods_.contains(name); }
 
  private:
   std::vector<membership::Event> OnPod(const job::Pod& pod);

@@ -15,7 +15,6 @@
 namespace muster::base {
 
 inline absl::string_view av(std::string_view s) { return {s.data(), s.size()}; }
-inline std::string_view sv(absl::string_view s) { return {s.data(), s.size()}; }
 inline std::string Message(const absl::Status& s) { return std::string(s.message()); }
 
 inline absl::Status InvalidArgument(std::string_view m) {

@@ -16,7 +16,7 @@
 namespace muster::local {
 namespace {
 
-// glibc 2.36 has a wrapper, 2.35 (Ubuntu 22.04) has none.
+// glibc 2.36 declares its wrapper without C linkage. The descriptor is closed on exec by itself.
 int PidfdOpen(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 
 std::vector<char*> Pointers(const std::vector<std::string>& texts, const std::string* first) {
@@ -99,7 +99,11 @@ absl::StatusOr<pid_t> ProcessTable::Start(const ProcessSpec& spec) {
   setpgid(pid, pid);
   failure_write.Reset();
   int error = 0;
-  if (read(failure_read.get(), &error, sizeof(error)) == sizeof(error)) {
+  ssize_t said;
+  do {
+    said = read(failure_read.get(), &error, sizeof(error));
+  } while (said < 0 && errno == EINTR);
+  if (said == sizeof(error)) {
     waitpid(pid, nullptr, 0);
     return base::NotFound("cannot run " + spec.program + ": " + base::ErrnoText(error));
   }
@@ -107,7 +111,6 @@ absl::StatusOr<pid_t> ProcessTable::Start(const ProcessSpec& spec) {
   process.pidfd.Reset(PidfdOpen(pid));
   process.input = std::move(input_write);
   if (process.pidfd) {
-    fcntl(process.pidfd.get(), F_SETFD, FD_CLOEXEC);
     epoll_event event{};
     event.events = EPOLLIN;
     epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, process.pidfd.get(), &event);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <exception>
 #include <utility>  // before cpprest: its Boost forgets std::exchange's header under g++
 

@@ -1,5 +1,6 @@
 #include "operator/runtime/log.h"
 
+#include <mutex>
 #include <utility>
 
 #include "spdlog/logger.h"

@@ -1,6 +1,6 @@
 // One line of log: for people, or as JSON when machines read it. To stderr, safe from every thread.
 //
-//   2026-11-21T08:19:26.123456Z INFO  membership: evicted 3.2 reason="lost stream" epoch=4
+//   2026-11-21T08:19:26.123456Z info    membership: evicted 3.2 reason="lost stream" epoch=4
 //   {"time":"2026-11-21T08:19:26.123456Z","level":"info","component":"membership","message":"evicted
 //    3.2","reason":"lost stream","epoch":4}
 //

@@ -6,6 +6,8 @@
 //   MUSTER_SIM_FIRST=N sim_test             from this seed on
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 
