@@ -108,11 +108,24 @@ void Coordinator::Succeeded(const api::JobResult& result) {
   }
 }
 
+// M2: nobody whom the record names is told that it is fenced. A deposed coordinator's word is heard
+// by nobody.
+void Coordinator::MayFence(const membership::Send& send) {
+  const auto& record = cluster_.disk.record();
+  if (!std::holds_alternative<api::Fenced>(send.message.message)) return;
+  if (!record || send.message.envelope.term != record->term) return;
+  const base::MemberId id = cluster_.network.MemberOf(send.stream);
+  if (Names(record->newest, id) || Names(record->previous, id)) {
+    world_.Violation(name() + " fences " + base::ToString(id) + ", whom the record names (M2)");
+  }
+}
+
 void Coordinator::Obey(const membership::Command& command) {
   std::visit(
       [this](const auto& c) {
         using C = std::decay_t<decltype(c)>;
         if constexpr (std::is_same_v<C, membership::Send>) {
+          MayFence(c);
           cluster_.network.ToMember(*this, c.stream, c.message);
         } else if constexpr (std::is_same_v<C, membership::CloseStream>) {
           cluster_.network.Close(c.stream);

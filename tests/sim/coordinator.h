@@ -43,6 +43,7 @@ class Coordinator {
   void Drain();
   void Tick();
   void Obey(const membership::Command& command);
+  void MayFence(const membership::Send& send);
   void Succeeded(const api::JobResult& result);
 
   Cluster& cluster_;

@@ -54,6 +54,8 @@ void Network::ToMember(Coordinator& coordinator, std::uint64_t id,
   });
 }
 
+base::MemberId Network::MemberOf(std::uint64_t id) const { return streams_[id].worker->id(); }
+
 void Network::Close(std::uint64_t id) {
   Stream& stream = streams_[id];
   if (!stream.open) return;

@@ -30,6 +30,7 @@ class Network {
   void HoldUp(Worker& worker, base::Duration time);
   void CloseAllOf(Coordinator& coordinator);
   bool Connected(const Worker& worker) const;
+  base::MemberId MemberOf(std::uint64_t stream) const;
 
  private:
   struct Stream {
