@@ -6,9 +6,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <thread>
+#include <variant>
 
-#include "operator/api/training_job_json.h"
+#include "operator/app/local_environment.h"
 #include "operator/app/reign.h"
+#include "operator/runtime/bounded_queue.h"
 #include "operator/runtime/http_endpoint.h"
 #include "operator/runtime/signals.h"
 
@@ -16,16 +18,66 @@ namespace muster::app {
 namespace {
 
 constexpr base::Duration kOpeningTimeout = std::chrono::seconds(10);
+constexpr int kMostInputsAtOnce = 256;
 
-absl::StatusOr<local::Opening> WaitForOpening(Inputs& inputs, const runtime::Clock& clock) {
+struct Stop {
+  std::string why;
+};
+
+// Queues and threads (each arrow is a value that is sent, never a call that waits):
+//
+//   gRPC threads --Received, StreamClosed--> inbox, 8192, when full: the stream's thread waits and
+//                                            its member with it, whose late beats are counted
+//   socket reader --Opening, Change--------> inbox
+//   persister ----Persisted----------------> inbox
+//   signals ------Stop---------------------> inbox
+//   reign --------Persist------------------> persister, 4
+//   reign --------FromCoordinator----------> streams, 1024 each, when full: the stream is cut
+//   reign --------requests, reports--------> socket writer, 4096, when full: the reign waits
+//   reign --------JobFacts-----------------> metrics, latest wins
+//
+// The reign itself lives on the main thread.
+using Letter = std::variant<Input, local::Opening, Stop>;
+using Inbox = runtime::BoundedQueue<Letter>;
+
+Letter FromCluster(local::ClusterMessage message) {
+  return std::visit(
+      [](auto&& m) -> Letter {
+        if constexpr (std::is_same_v<std::decay_t<decltype(m)>, local::Opening>) {
+          return std::forward<decltype(m)>(m);
+        } else {
+          return Input(job::Change(std::forward<decltype(m)>(m)));
+        }
+      },
+      std::move(message));
+}
+
+absl::StatusOr<local::Opening> WaitForOpening(Inbox& inbox, const runtime::Clock& clock) {
   const base::Time deadline = clock.Now() + kOpeningTimeout;
-  while (auto input = inputs.PopUntil(deadline)) {
-    if (const auto* stop = std::get_if<Stop>(&*input)) return base::Unavailable(stop->why);
-    auto* message = std::get_if<local::ClusterMessage>(&*input);
-    if (message == nullptr) continue;
-    if (auto* opening = std::get_if<local::Opening>(message)) return std::move(*opening);
+  while (auto letter = inbox.PopUntil(deadline)) {
+    if (const auto* stop = std::get_if<Stop>(&*letter)) return base::Unavailable(stop->why);
+    if (auto* opening = std::get_if<local::Opening>(&*letter)) return std::move(*opening);
   }
   return base::DeadlineExceeded("the cluster did not say what job this is within 10 s");
+}
+
+// Until it is told to stop. Not OK: the reign cannot go on.
+absl::Status Drive(Reign& reign, Inbox& inbox, const runtime::Logger& log) {
+  reign.Begin();
+  while (!reign.ended()) {
+    auto letter = inbox.PopUntil(reign.NextWake());
+    for (int i = 0; letter && i < kMostInputsAtOnce; ++i, letter = inbox.TryPop()) {
+      if (const auto* stop = std::get_if<Stop>(&*letter)) {
+        log.Info("coordinator", stop->why);
+        return absl::OkStatus();
+      }
+      // A second Opening says nothing new: one connection is one Opening.
+      if (auto* input = std::get_if<Input>(&*letter)) reign.Take(std::move(*input));
+      if (reign.ended()) break;
+    }
+    if (!reign.ended()) reign.Turn();
+  }
+  return *reign.ended();
 }
 
 // The first coordinator of a run with a record from before goes on from its checkpoint: lines of
@@ -51,8 +103,8 @@ std::int64_t DieAfter() {
 // Everything that a reign needs and that can fail; a failure is told to the cluster as final.
 class Setup {
  public:
-  Setup(Inputs& inputs, local::ApiClient& cluster, const runtime::Logger& log)
-      : inputs_(inputs), cluster_(cluster), log_(log) {}
+  Setup(Inbox& inbox, local::ApiClient& cluster, const runtime::Logger& log)
+      : inbox_(inbox), cluster_(cluster), log_(log) {}
 
   absl::Status Reign(local::Opening opening) {
     const local::ClusterSettings settings = opening.settings;
@@ -63,9 +115,26 @@ class Setup {
     if (!record.ok()) return GiveUp("RecordUnreadable", record.status());
     auto audit = OpenAudit(settings, *record);
     if (!audit.ok()) return GiveUp("AuditUnwritable", audit.status());
-    app::Reign reign({std::move(opening), std::move(*record), std::move(*store), std::move(*audit),
-                      inputs_, cluster_, metrics_, log_, DieAfter()});
-    return reign.Run();
+    LocalEnvironment environment({cluster_, std::move(*store), settings.port,
+                                  [this](Input input) { inbox_.Push(Letter(std::move(input))); },
+                                  log_});
+    app::Reign reign(
+        {{std::move(opening.job), std::move(opening.pods), std::move(opening.highest_incarnation)},
+         settings.token,
+         settings.checkpoint_dir,
+         settings.reigns,
+         std::move(*record),
+         std::move(*audit),
+         environment,
+         metrics_,
+         log_,
+         clock_,
+         DieAfter()});
+    const absl::Status ended = Drive(reign, inbox_, log_);
+    // Before the environment goes: a stream's thread that waits for room in a queue that nobody
+    // reads would keep the server for ever.
+    inbox_.Close();
+    return ended;
   }
 
  private:
@@ -87,9 +156,10 @@ class Setup {
     return status;
   }
 
-  Inputs& inputs_;
+  Inbox& inbox_;
   local::ApiClient& cluster_;
   const runtime::Logger& log_;
+  const runtime::RealClock clock_;
   JobMetrics metrics_;
   std::unique_ptr<runtime::HttpEndpoint>
       endpoint_;  // after metrics_: it reads them until it is gone
@@ -107,11 +177,11 @@ int RunCoordinator(const CoordinatorOptions& options) {
     return 1;
   }
   const runtime::RealClock clock;
-  Inputs inputs(8192, runtime::WhenFull::kBlock);
+  Inbox inbox(8192, runtime::WhenFull::kBlock);
   auto cluster = local::ApiClient::Connect(
       options.socket,
-      {[&](local::ClusterMessage message) { inputs.Push(Input(std::move(message))); },
-       [&](const std::string& why) { inputs.Push(Input(Stop{why})); }});
+      {[&](local::ClusterMessage message) { inbox.Push(FromCluster(std::move(message))); },
+       [&](const std::string& why) { inbox.Push(Letter(Stop{why})); }});
   if (!cluster.ok()) {
     log.Error("coordinator", base::Message(cluster.status()));
     return 1;
@@ -119,17 +189,17 @@ int RunCoordinator(const CoordinatorOptions& options) {
   std::jthread watcher([&](std::stop_token stop) {
     while (!stop.stop_requested()) {
       if ((*signals)->Wait(std::chrono::milliseconds(100)))
-        inputs.Push(Input(Stop{"told to stop"}));
+        inbox.Push(Letter(Stop{"told to stop"}));
     }
   });
   absl::Status ended;
-  if (auto opening = WaitForOpening(inputs, clock); opening.ok()) {
-    ended = Setup(inputs, **cluster, log).Reign(std::move(*opening));
+  if (auto opening = WaitForOpening(inbox, clock); opening.ok()) {
+    ended = Setup(inbox, **cluster, log).Reign(std::move(*opening));
   } else {
     ended = opening.status();
   }
   // Whoever still pushes must not wait for a queue that nobody reads.
-  inputs.Close();
+  inbox.Close();
   if (ended.ok()) return 0;
   log.Error("coordinator", base::Message(ended));
   return 1;

@@ -23,11 +23,11 @@ bool IsRunningState(api::JobState state) {
 
 }  // namespace
 
-Observation::Observation(const local::Opening& opening, bool resumes_reign)
-    : job_(opening.job), highest_incarnation_(opening.highest_incarnation) {
-  for (const job::Pod& pod : opening.pods) {
-    pods_[pod.name] = pod;
+Observation::Observation(job::Listed listed, bool resumes_reign)
+    : job_(std::move(listed.job)), highest_incarnation_(std::move(listed.highest_incarnation)) {
+  for (job::Pod& pod : listed.pods) {
     SeeIncarnation(pod.member);
+    pods_.emplace(pod.name, std::move(pod));
   }
   had_view_ = resumes_reign && IsRunningState(job_.status.state);
   if (had_view_ && job_.status.members == job_.status.desired_members) {
@@ -40,24 +40,22 @@ void Observation::SeeIncarnation(base::MemberId member) {
   it->second = std::max(it->second, member.incarnation);
 }
 
-std::vector<membership::Event> Observation::OnCluster(const local::ClusterMessage& message) {
-  if (const auto* changed = std::get_if<local::JobChanged>(&message)) {
+std::vector<membership::Event> Observation::OnChange(const job::Change& change) {
+  if (const auto* changed = std::get_if<job::JobChanged>(&change)) {
     // The status is ours: what the cluster sends is what we wrote, or older.
     const api::TrainingJobStatus status = job_.status;
     job_ = changed->job;
     job_.status = status;
     return {};
   }
-  if (const auto* changed = std::get_if<local::PodChanged>(&message)) return OnPod(changed->pod);
-  if (const auto* deleted = std::get_if<local::PodDeleted>(&message)) {
-    auto it = pods_.find(deleted->pod.name);
-    if (it == pods_.end()) return {};
-    const bool was_over = IsOver(it->second);
-    pods_.erase(it);
-    if (was_over) return {};
-    return {membership::PodLost{deleted->pod.member, HowItEnded(deleted->pod)}};
-  }
-  return {};  // a second Opening says nothing new: one connection is one Opening
+  if (const auto* changed = std::get_if<job::PodChanged>(&change)) return OnPod(changed->pod);
+  const job::Pod& gone = std::get<job::PodDeleted>(change).pod;
+  auto it = pods_.find(gone.name);
+  if (it == pods_.end()) return {};
+  const bool was_over = IsOver(it->second);
+  pods_.erase(it);
+  if (was_over) return {};
+  return {membership::PodLost{gone.member, HowItEnded(gone)}};
 }
 
 std::vector<membership::Event> Observation::OnPod(const job::Pod& pod) {

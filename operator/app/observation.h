@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "operator/base/time.h"
+#include "operator/job/changes.h"
 #include "operator/job/observed.h"
-#include "operator/local/protocol.h"
 #include "operator/membership/machine.h"
 
 namespace muster::app {
@@ -26,10 +26,10 @@ struct Instant {
 class Observation {
  public:
   // `resumes_reign`: another coordinator of this run was there before and may have formed views.
-  Observation(const local::Opening& opening, bool resumes_reign);
+  Observation(job::Listed listed, bool resumes_reign);
 
   // The cluster's words. What membership must hear of it comes back.
-  std::vector<membership::Event> OnCluster(const local::ClusterMessage& message);
+  std::vector<membership::Event> OnChange(const job::Change& change);
   // Members that a record names and that have no pod: they are gone, whatever the record says.
   std::vector<membership::Event> LostMembers(const api::Record& record) const;
 

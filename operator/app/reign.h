@@ -1,18 +1,8 @@
 // One coordinator's reign over one job: feeds the machine, obeys it, plans and writes the status.
 //
-// Queues and threads (each arrow is a value that is sent, never a call that waits):
-//
-//   gRPC threads --Received, StreamClosed--> inputs, 8192, when full: the stream's thread waits and
-//                                            its member with it, whose late beats are counted
-//   socket reader --ClusterMessage---------> inputs
-//   persister ----Persisted----------------> inputs
-//   signals ------Stop---------------------> inputs
-//   reign --------Persist------------------> persister, 4
-//   reign --------FromCoordinator----------> streams, 1024 each, when full: the stream is cut
-//   reign --------requests, reports--------> socket writer, 4096, when full: the reign waits
-//   reign --------JobFacts-----------------> metrics, latest wins
-//
-// Everything in this class happens on the thread that calls Run().
+// It lives on the thread that calls it, has no other, and waits for nothing: it is fed with inputs,
+// told to take its turn after them and no later than NextWake(), and asks its Environment. Who
+// calls it, and which queues lie between, says operator/app/coordinator.cc.
 #pragma once
 
 #include <deque>
@@ -21,60 +11,54 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "operator/app/audit_log.h"
+#include "operator/app/environment.h"
 #include "operator/app/job_metrics.h"
 #include "operator/app/observation.h"
-#include "operator/app/persister.h"
 #include "operator/app/progress.h"
 #include "operator/app/time_ledger.h"
 #include "operator/job/plan.h"
-#include "operator/local/api_client.h"
 #include "operator/membership/machine.h"
-#include "operator/rpc/server.h"
-#include "operator/runtime/bounded_queue.h"
 #include "operator/runtime/clock.h"
 #include "operator/runtime/log.h"
 
 namespace muster::app {
 
-struct Stop {
-  std::string why;
-};
-using Input = std::variant<membership::Event, local::ClusterMessage, Stop>;
-using Inputs = runtime::BoundedQueue<Input>;
-
 class Reign final {
  public:
   struct Options {
-    local::Opening opening;
+    job::Listed listed;
+    std::string token;                  // members prove with it that they belong to the job
+    std::string checkpoint_dir;         // empty: the job writes no checkpoints
+    std::int64_t reigns = 1;            // coordinators of this run so far, this one included
     std::optional<api::Record> record;  // as read from the store
-    std::unique_ptr<RecordStore> store;
-    std::unique_ptr<AuditLog> audit;  // null: none
-    Inputs& inputs;
-    local::ApiClient& cluster;
+    std::unique_ptr<AuditLog> audit;    // null: none
+    Environment& environment;
     JobMetrics& metrics;
     const runtime::Logger& log;
+    const runtime::Clock& clock;
     std::int64_t die_after = -1;  // MUSTER_TEST_COORDINATOR_DIE; -1: never
   };
   explicit Reign(Options options);
-  ~Reign();
   Reign(const Reign&) = delete;
   Reign& operator=(const Reign&) = delete;
 
-  // Until it is told to stop. Not OK: it cannot go on, with a sentence.
-  absl::Status Run();
+  void Begin();  // once, before anything else: takes the term
+  void Take(Input input);
+  // Ticks, plans and reports, as far as they are due.
+  void Turn();
+  base::Time NextWake() const;
+  // Set: it cannot go on, with a sentence. Aborted: another coordinator reigns.
+  const std::optional<absl::Status>& ended() const { return ended_; }
 
  private:
   // reign.cc
   Instant At() const { return {clock_.Now(), clock_.WallNow()}; }
-  base::Time NextWake() const;
-  void Take(Input input);
   void Feed(membership::Event event);
   void PeekAtMember(const membership::Received& received);
-  absl::Status Listen();
+  void Listen();
   // reign_obey.cc
   void Obey(membership::Command command);
   void Obey(membership::Send send);
@@ -102,19 +86,14 @@ class Reign final {
   void AskForCheckpoint(const Instant& at);
   void AddMissedRescale();
 
-  void Report(local::LocalEvent event) { cluster_.Send(local::Report{std::move(event)}); }
-
-  const local::ClusterSettings settings_;
-  Inputs& inputs_;
-  local::ApiClient& cluster_;
+  Environment& environment_;
   JobMetrics& metrics_;
   const runtime::Logger& log_;
-  const runtime::RealClock clock_;
+  const runtime::Clock& clock_;
   membership::Machine machine_;
   Observation observation_;
-  Persister persister_;
   std::unique_ptr<AuditLog> audit_;
-  std::unique_ptr<rpc::MembershipServer> server_;  // null until the term is persisted (M1)
+  bool listening_ = false;  // not before the term is persisted (M1)
 
   std::deque<membership::Event> own_events_;  // that obeying a command led to
   std::map<membership::StreamId, base::MemberId> streams_;
@@ -138,7 +117,7 @@ class Reign final {
   base::Time live_at_;
   std::string live_shape_;  // what of it was reported last, without progress
   base::Time checkpoint_asked_at_;
-  std::optional<absl::Status> stopped_;
+  std::optional<absl::Status> ended_;
   std::int64_t die_after_;
   bool interrupted_ = false;
 };

@@ -15,18 +15,14 @@ void Reign::Obey(membership::Command command) {
 
 void Reign::Obey(membership::Send send) {
   const bool interrupt = std::holds_alternative<api::Interrupt>(send.message.message);
-  // A stream that is gone says so by itself; nothing is lost that its member's next Hello does not
-  // tell.
-  if (server_ != nullptr) server_->Send(send.stream, send.message);
+  environment_.Send(send.stream, send.message);
   CountTowardsDeath(interrupt);
 }
 
-void Reign::Obey(membership::CloseStream close) {
-  if (server_ != nullptr) server_->CloseStream(close.stream);
-}
+void Reign::Obey(membership::CloseStream close) { environment_.CloseStream(close.stream); }
 
 void Reign::Obey(membership::Persist persist) {
-  persister_.Begin(std::move(persist));
+  environment_.Persist(std::move(persist));
   CountTowardsDeath(false);
 }
 
@@ -54,17 +50,18 @@ void Reign::Obey(membership::StepCommitted step) {
     } else {
       // Not acknowledged, so the members keep it and the machine reports it again.
       log_.Error("audit", base::Message(written));
-      Report(local::Note{"cluster", base::Message(written)});
+      environment_.Tell(job::Note{"cluster", base::Message(written)});
     }
   }
-  Report(local::StepCommitted{step.step, step.epoch, step.loss, step.grad_norm, step.learning_rate,
-                              step.skipped, step.tokens, step.members, step.slots_computed});
+  environment_.Tell(job::StepCommitted{step.step, step.epoch, step.loss, step.grad_norm,
+                                       step.learning_rate, step.skipped, step.tokens, step.members,
+                                       step.slots_computed});
 }
 
 void Reign::Obey(membership::HeldOut held_out) {
   progress_.OnHeldOut(held_out);
-  Report(local::HeldOut{held_out.step, held_out.loss,
-                        machine_.GetSnapshot(clock_.Now()).baseline_loss});
+  environment_.Tell(
+      job::HeldOut{held_out.step, held_out.loss, machine_.GetSnapshot(clock_.Now()).baseline_loss});
 }
 
 void Reign::Obey(membership::RolledBack rolled_back) {
@@ -79,7 +76,7 @@ void Reign::Obey(membership::RolledBack rolled_back) {
   reached_step_ = rolled_back.step.value;
   log_.Warning("membership", "rolled back",
                {{"step", rolled_back.step}, {"reason", rolled_back.reason}});
-  Report(local::RolledBack{rolled_back.step, rolled_back.reason});
+  environment_.Tell(job::RolledBack{rolled_back.step, rolled_back.reason});
 }
 
 void Reign::Obey(membership::Evicted evicted) {
@@ -89,7 +86,7 @@ void Reign::Obey(membership::Evicted evicted) {
   log_.Warning(
       "membership", "evicted",
       {{"member", evicted.member}, {"reason", evicted.reason}, {"message", evicted.message}});
-  Report(local::Evicted{evicted.member, evicted.node, evicted.reason, evicted.message});
+  environment_.Tell(job::Evicted{evicted.member, evicted.node, evicted.reason, evicted.message});
 }
 
 void Reign::Obey(membership::RescaleDone done) {
@@ -103,14 +100,14 @@ void Reign::Obey(membership::RescaleDone done) {
              {"from", done.rescale.from},
              {"to", done.rescale.to},
              {"stall_seconds", done.rescale.stall_seconds}});
-  Report(local::Rescaled{std::move(done.rescale)});
+  environment_.Tell(job::Rescaled{std::move(done.rescale)});
 }
 
 void Reign::Obey(membership::CheckpointDone done) {
   checkpoint_asked_at_ = clock_.Now();
   urgent_ = true;
   observation_.OnCheckpointProblem(std::nullopt);
-  Report(local::CheckpointDone{std::move(done.checkpoint)});
+  environment_.Tell(job::CheckpointDone{std::move(done.checkpoint)});
 }
 
 void Reign::Obey(membership::CheckpointAbandoned abandoned) {
@@ -124,13 +121,13 @@ void Reign::Obey(membership::CheckpointAbandoned abandoned) {
                      "training goes on, but no checkpoint can be written: " + abandoned.reason});
     urgent_ = true;
   }
-  Report(local::CheckpointAbandoned{abandoned.step, abandoned.reason, abandoned.no_space});
+  environment_.Tell(job::CheckpointAbandoned{abandoned.step, abandoned.reason, abandoned.no_space});
 }
 
 void Reign::Obey(membership::DigestMismatch mismatch) {
   metrics_.OnDigestMismatch();
   log_.Error("membership", mismatch.message, {{"step", mismatch.step}});
-  Report(local::Note{"membership", mismatch.message});
+  environment_.Tell(job::Note{"membership", mismatch.message});
 }
 
 void Reign::Obey(membership::JobSucceeded succeeded) {
@@ -152,7 +149,7 @@ void Reign::Obey(membership::JobFailed failed) {
 
 void Reign::Obey(membership::Note note) {
   log_.Info("membership", note.text);
-  Report(local::Note{"membership", std::move(note.text)});
+  environment_.Tell(job::Note{"membership", std::move(note.text)});
 }
 
 }  // namespace muster::app

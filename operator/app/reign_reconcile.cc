@@ -61,17 +61,17 @@ void Reign::ApplyPods(const job::Plan& plan) {
   for (const job::DeletePod& wanted : plan.deletes) {
     log_.Info("plan", "delete " + wanted.name,
               {{"reason", wanted.reason}, {"message", wanted.message}});
-    cluster_.Send(local::DeletePodRequest{wanted.name, wanted.uid, wanted.force, wanted.reason});
+    environment_.DeletePod(wanted);
   }
   if (clock_.Now() >= expected_until_) expected_pods_.clear();
   // Until the watch shows what was created last, the observation is too old to create from.
-  if (!expected_pods_.empty() || server_ == nullptr) return;
+  if (!expected_pods_.empty() || !listening_) return;
   for (const job::CreatePod& wanted : plan.creates) {
     log_.Info("plan", "create " + wanted.name,
               {{"member", wanted.member}, {"reason", wanted.reason}, {"message", wanted.message}});
     expected_pods_.insert(wanted.name);
     expected_until_ = clock_.Now() + kExpectFor;
-    cluster_.Send(local::CreatePodRequest{wanted.name, wanted.member, wanted.reason});
+    environment_.CreatePod(wanted);
   }
 }
 
@@ -121,11 +121,11 @@ void Reign::WriteStatus(const job::Plan& plan, const job::Observed& observed, co
   status_written_at_ = at.now;
   new_rescales_.clear();
   observation_.OnStatusWritten(status);
-  cluster_.Send(local::WriteStatus{status});
+  environment_.WriteStatus(status);
 }
 
 void Reign::ReportLive(const Instant& at) {
-  local::Live live;
+  job::Live live;
   live.term = snapshot_.record.term;
   live.epoch = snapshot_.record.newest.epoch;
   live.phase = snapshot_.phase;
@@ -144,7 +144,7 @@ void Reign::ReportLive(const Instant& at) {
   if (shape == live_shape_ && at.now - live_at_ < kLiveEvery) return;
   live_shape_ = std::move(shape);
   live_at_ = at.now;
-  Report(std::move(live));
+  environment_.Tell(std::move(live));
 }
 
 // checkpoint.everySeconds counts from the last commit, or from the last time it was asked for.

@@ -15,6 +15,7 @@
 
 #include "operator/api/training_job.h"
 #include "operator/base/status.h"
+#include "operator/job/changes.h"
 #include "operator/job/observed.h"
 #include "operator/local/events.h"
 
@@ -40,18 +41,9 @@ struct Opening {
   std::map<std::int32_t, std::int32_t> highest_incarnation;  // by ordinal, of this run
   friend bool operator==(const Opening&, const Opening&) = default;
 };
-struct JobChanged {
-  api::TrainingJob job;
-  friend bool operator==(const JobChanged&, const JobChanged&) = default;
-};
-struct PodChanged {  // new or other than before
-  job::Pod pod;
-  friend bool operator==(const PodChanged&, const PodChanged&) = default;
-};
-struct PodDeleted {
-  job::Pod pod;  // as it was last
-  friend bool operator==(const PodDeleted&, const PodDeleted&) = default;
-};
+using job::JobChanged;
+using job::PodChanged;
+using job::PodDeleted;
 using ClusterMessage = std::variant<Opening, JobChanged, PodChanged, PodDeleted>;
 
 // A repeated create is the same create; an id that was used before is refused with a note.

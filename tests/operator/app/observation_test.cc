@@ -19,12 +19,12 @@ job::Pod Pod(std::int32_t ordinal, std::int32_t incarnation = 0) {
   return pod;
 }
 
-local::Opening Opening() {
-  local::Opening opening;
-  opening.job.spec.workers.replicas = 2;
-  opening.job.spec.training.steps = 10;
-  opening.pods = {Pod(0), Pod(1)};
-  return opening;
+job::Listed Listed() {
+  job::Listed listed;
+  listed.job.spec.workers.replicas = 2;
+  listed.job.spec.training.steps = 10;
+  listed.pods = {Pod(0), Pod(1)};
+  return listed;
 }
 
 std::vector<std::string> Words(const std::vector<Event>& events) {
@@ -42,30 +42,30 @@ std::vector<std::string> Words(const std::vector<Event>& events) {
 }
 
 TEST(ObservationTest, ADeathIsToldOnce) {
-  Observation o(Opening(), false);
+  Observation o(Listed(), false);
   job::Pod pod = Pod(1);
-  EXPECT_TRUE(o.OnCluster(local::PodChanged{pod}).empty());
+  EXPECT_TRUE(o.OnChange(job::PodChanged{pod}).empty());
   pod.phase = job::PodPhase::kFailed;
   pod.signal = 9;
-  EXPECT_THAT(Words(o.OnCluster(local::PodChanged{pod})),
+  EXPECT_THAT(Words(o.OnChange(job::PodChanged{pod})),
               testing::ElementsAre("lost 1.0: killed by signal 9"));
-  EXPECT_TRUE(o.OnCluster(local::PodChanged{pod}).empty());
-  EXPECT_TRUE(o.OnCluster(local::PodDeleted{pod}).empty());
+  EXPECT_TRUE(o.OnChange(job::PodChanged{pod}).empty());
+  EXPECT_TRUE(o.OnChange(job::PodDeleted{pod}).empty());
   EXPECT_EQ(o.pods().size(), 1u);
 }
 
 TEST(ObservationTest, AVanishedPodIsADeathAndADeletedOneLeavesFirst) {
-  Observation o(Opening(), false);
+  Observation o(Listed(), false);
   job::Pod pod = Pod(1);
   pod.deleting = true;
-  EXPECT_THAT(Words(o.OnCluster(local::PodChanged{pod})), testing::ElementsAre("leaving 1.0"));
-  EXPECT_TRUE(o.OnCluster(local::PodChanged{pod}).empty());
-  EXPECT_THAT(Words(o.OnCluster(local::PodDeleted{pod})),
+  EXPECT_THAT(Words(o.OnChange(job::PodChanged{pod})), testing::ElementsAre("leaving 1.0"));
+  EXPECT_TRUE(o.OnChange(job::PodChanged{pod}).empty());
+  EXPECT_THAT(Words(o.OnChange(job::PodDeleted{pod})),
               testing::ElementsAre("lost 1.0: its pod is gone"));
 }
 
 TEST(ObservationTest, MembersOfARecordWithoutAPodAreGone) {
-  Observation o(Opening(), false);
+  Observation o(Listed(), false);
   api::Record record;
   record.newest = {base::Epoch(2), {{0, 0}, {2, 0}}};
   record.previous = {base::Epoch(1), {{3, 1}}};
@@ -74,7 +74,7 @@ TEST(ObservationTest, MembersOfARecordWithoutAPodAreGone) {
 }
 
 TEST(ObservationTest, TheRecordKnowsMembersThatHaveNotSaidHelloYet) {
-  Observation o(Opening(), true);
+  Observation o(Listed(), true);
   membership::Snapshot snapshot;
   snapshot.record.newest = {base::Epoch(2), {{0, 0}, {1, 4}}};
   const job::Observed observed = o.Observe(snapshot, {});
@@ -85,7 +85,7 @@ TEST(ObservationTest, TheRecordKnowsMembersThatHaveNotSaidHelloYet) {
 }
 
 TEST(ObservationTest, AnInstantOfTheMachineBecomesOneOfTheWall) {
-  Observation o(Opening(), false);
+  Observation o(Listed(), false);
   membership::Snapshot snapshot;
   snapshot.below_min_since = base::Time(std::chrono::seconds(7));
   const Instant at{base::Time(std::chrono::seconds(10)),
@@ -95,7 +95,7 @@ TEST(ObservationTest, AnInstantOfTheMachineBecomesOneOfTheWall) {
 }
 
 TEST(ObservationTest, RemembersWhatAViewHasReached) {
-  Observation o(Opening(), false);
+  Observation o(Listed(), false);
   membership::Snapshot snapshot;
   EXPECT_FALSE(o.Observe(snapshot, {}).membership.had_view);
   snapshot.size = 2;
@@ -111,23 +111,23 @@ TEST(ObservationTest, RemembersWhatAViewHasReached) {
 }
 
 TEST(ObservationTest, ASuccessorKnowsThatTheJobHasTrained) {
-  local::Opening opening = Opening();
-  opening.job.status.state = api::JobState::kDegraded;
-  opening.job.status.members = opening.job.status.desired_members = 2;
-  EXPECT_TRUE(Observation(opening, true).Observe({}, {}).membership.had_view);
-  EXPECT_EQ(Observation(opening, true).Observe({}, {}).membership.reached, 2);
-  EXPECT_FALSE(Observation(opening, false).Observe({}, {}).membership.had_view);
+  job::Listed listed = Listed();
+  listed.job.status.state = api::JobState::kDegraded;
+  listed.job.status.members = listed.job.status.desired_members = 2;
+  EXPECT_TRUE(Observation(listed, true).Observe({}, {}).membership.had_view);
+  EXPECT_EQ(Observation(listed, true).Observe({}, {}).membership.reached, 2);
+  EXPECT_FALSE(Observation(listed, false).Observe({}, {}).membership.had_view);
 }
 
 TEST(ObservationTest, AChangedJobKeepsTheStatusThatWeWrote) {
-  Observation o(Opening(), false);
+  Observation o(Listed(), false);
   api::TrainingJobStatus status;
   status.members = 2;
   o.OnStatusWritten(status);
   api::TrainingJob job = o.job();
   job.spec.workers.replicas = 5;
   job.status.members = 0;
-  EXPECT_TRUE(o.OnCluster(local::JobChanged{job}).empty());
+  EXPECT_TRUE(o.OnChange(job::JobChanged{job}).empty());
   EXPECT_EQ(o.job().spec.workers.replicas, 5);
   EXPECT_EQ(o.job().status.members, 2);
 }

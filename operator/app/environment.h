@@ -1,0 +1,47 @@
+// What a reign needs of the world around it: where its pods live, where its record lives, and the
+// streams of its members. One machine and Kubernetes implement it; a reign cannot tell them apart,
+// and a test plays it by hand.
+//
+// Called on the reign's thread. No call waits for what it asks: answers come back as inputs.
+#pragma once
+
+#include <variant>
+
+#include "operator/api/messages.h"
+#include "operator/api/training_job.h"
+#include "operator/base/status.h"
+#include "operator/job/changes.h"
+#include "operator/job/plan.h"
+#include "operator/job/report.h"
+#include "operator/membership/machine.h"
+
+namespace muster::app {
+
+// What a reign is fed with: membership's events and the watch's changes.
+using Input = std::variant<membership::Event, job::Change>;
+
+class Environment {
+ public:
+  virtual ~Environment() = default;
+
+  // ---- pods: what came of it the watch shows
+  virtual void CreatePod(const job::CreatePod& wanted) = 0;
+  virtual void DeletePod(const job::DeletePod& wanted) = 0;
+
+  // ---- for people and for whoever comes next
+  virtual void WriteStatus(const api::TrainingJobStatus& status) = 0;
+  virtual void Tell(job::Report report) = 0;
+
+  // ---- the record (M1): answered by membership::Persisted, in order
+  virtual void Persist(membership::Persist persist) = 0;
+
+  // ---- members
+  // The term is in the record: from here on they may come. Not OK: they never can.
+  virtual absl::Status Listen() = 0;
+  // A stream that is gone says so by itself (membership::StreamClosed): nothing is lost that its
+  // member's next Hello does not tell.
+  virtual void Send(membership::StreamId stream, const api::FromCoordinator& message) = 0;
+  virtual void CloseStream(membership::StreamId stream) = 0;
+};
+
+}  // namespace muster::app

@@ -1,0 +1,221 @@
+// A reign in a played environment: what it asks for, in which order, and when it ends.
+#include "operator/app/reign.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace muster::app {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+// Writes down what it is asked for; answers come from the test.
+class PlayedEnvironment final : public Environment {
+ public:
+  void CreatePod(const job::CreatePod& wanted) override { creates.push_back(wanted); }
+  void DeletePod(const job::DeletePod& wanted) override { deletes.push_back(wanted); }
+  void WriteStatus(const api::TrainingJobStatus& status) override { statuses.push_back(status); }
+  void Tell(job::Report report) override { reports.push_back(std::move(report)); }
+  void Persist(membership::Persist persist) override { persists.push_back(std::move(persist)); }
+  absl::Status Listen() override {
+    ++listens;
+    return listening;
+  }
+  void Send(membership::StreamId, const api::FromCoordinator& message) override {
+    sent.push_back(message);
+  }
+  void CloseStream(membership::StreamId stream) override { closed.push_back(stream); }
+
+  std::vector<job::CreatePod> creates;
+  std::vector<job::DeletePod> deletes;
+  std::vector<api::TrainingJobStatus> statuses;
+  std::vector<job::Report> reports;
+  std::vector<membership::Persist> persists;
+  std::vector<api::FromCoordinator> sent;
+  std::vector<membership::StreamId> closed;
+  absl::Status listening;
+  int listens = 0;
+};
+
+class ReignTest : public testing::Test {
+ protected:
+  ReignTest() {
+    job_.name = "story";
+    job_.uid = "uid-1";
+    job_.spec.workers.replicas = job_.spec.workers.max_replicas = 2;
+    job_.spec.training.steps = 10;
+    job_.spec.training.slots = 16;
+  }
+
+  std::unique_ptr<Reign> Make() {
+    return std::make_unique<Reign>(Reign::Options{{job_, {}, {}},
+                                                  "token",
+                                                  "",
+                                                  1,
+                                                  std::nullopt,
+                                                  nullptr,
+                                                  environment_,
+                                                  metrics_,
+                                                  log_,
+                                                  clock_});
+  }
+  static Input Answer(api::PersistOutcome outcome) {
+    membership::Persisted persisted;
+    persisted.outcome = outcome;
+    return Input(membership::Event(persisted));
+  }
+  // A reign whose term is in the record and that has planned once.
+  std::unique_ptr<Reign> MakeListening() {
+    auto reign = Make();
+    reign->Begin();
+    reign->Take(Answer(api::PersistOutcome::kOk));
+    reign->Turn();
+    return reign;
+  }
+  Input Running(const job::CreatePod& created) {
+    job::Pod pod;
+    pod.name = created.name;
+    pod.uid = "uid-of-" + created.name;
+    pod.member = created.member;
+    pod.phase = job::PodPhase::kRunning;
+    pod.start_time = clock_.WallNow();
+    return Input(job::Change(job::PodChanged{pod}));
+  }
+  static std::vector<std::string> Members(const std::vector<job::CreatePod>& creates) {
+    std::vector<std::string> members;
+    for (const job::CreatePod& created : creates) members.push_back(base::ToString(created.member));
+    return members;
+  }
+
+  api::TrainingJob job_;
+  runtime::ManualClock clock_{base::WallTime(seconds(1000000))};
+  JobMetrics metrics_;
+  const runtime::Logger log_{{}};
+  PlayedEnvironment environment_;
+};
+
+TEST_F(ReignTest, BeforeTheTermIsPersistedItNeitherListensNorCreates) {
+  auto reign = Make();
+  reign->Begin();
+  for (int i = 0; i < 20; ++i) {
+    clock_.Advance(milliseconds(50));
+    reign->Turn();
+  }
+  ASSERT_THAT(environment_.persists, SizeIs(1));
+  EXPECT_EQ(environment_.persists[0].next.term, base::Term(1));
+  EXPECT_EQ(environment_.listens, 0);
+  EXPECT_THAT(environment_.creates, IsEmpty());
+  EXPECT_FALSE(reign->ended());
+}
+
+TEST_F(ReignTest, CreatesThePodsOnceAndNotAgainFromAStaleList) {
+  auto reign = MakeListening();
+  EXPECT_EQ(environment_.listens, 1);
+  EXPECT_THAT(Members(environment_.creates), ElementsAre("0.0", "1.0"));
+  for (int i = 0; i < 20; ++i) {
+    clock_.Advance(milliseconds(200));
+    reign->Turn();
+  }
+  EXPECT_THAT(environment_.creates, SizeIs(2));
+}
+
+TEST_F(ReignTest, ACreateThatTheWatchNeverShowsIsAskedForAgainUnderTheSameName) {
+  auto reign = MakeListening();
+  reign->Take(Running(environment_.creates[0]));
+  clock_.Advance(seconds(6));
+  reign->Turn();
+  ASSERT_THAT(Members(environment_.creates), ElementsAre("0.0", "1.0", "1.0"));
+  EXPECT_EQ(environment_.creates[2].name, environment_.creates[1].name);
+}
+
+TEST_F(ReignTest, AKilledPodIsReplacedByItsNextIncarnation) {
+  auto reign = MakeListening();
+  for (const job::CreatePod& created : std::vector(environment_.creates)) {
+    reign->Take(Running(created));
+  }
+  Input dead = Running(environment_.creates[1]);
+  job::Pod& pod = std::get<job::PodChanged>(std::get<job::Change>(dead)).pod;
+  pod.phase = job::PodPhase::kFailed;
+  pod.signal = 9;
+  reign->Take(std::move(dead));
+  reign->Turn();
+  EXPECT_THAT(Members(environment_.creates), ElementsAre("0.0", "1.0", "1.1"));
+}
+
+TEST_F(ReignTest, AHigherTermEndsIt) {
+  auto reign = Make();
+  reign->Begin();
+  membership::Persisted lost;
+  lost.outcome = api::PersistOutcome::kConflict;
+  lost.current = environment_.persists.at(0).next;
+  lost.current->term = base::Term(7);
+  reign->Take(Input(membership::Event(lost)));
+  clock_.Advance(milliseconds(50));
+  reign->Turn();
+  ASSERT_TRUE(reign->ended());
+  EXPECT_EQ(reign->ended()->code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(environment_.listens, 0);
+  EXPECT_THAT(environment_.creates, IsEmpty());
+}
+
+TEST_F(ReignTest, ARaceLostAtItsOwnTermIsRunAgainWithTheNext) {
+  auto reign = Make();
+  reign->Begin();
+  membership::Persisted lost;
+  lost.outcome = api::PersistOutcome::kConflict;
+  lost.current = environment_.persists.at(0).next;
+  lost.current->nonce += 1;
+  reign->Take(Input(membership::Event(lost)));
+  clock_.Advance(milliseconds(50));
+  reign->Turn();
+  EXPECT_FALSE(reign->ended());
+  ASSERT_THAT(environment_.persists, SizeIs(2));
+  EXPECT_EQ(environment_.persists[1].expected, lost.current);
+  EXPECT_EQ(environment_.persists[1].next.term, base::Term(2));
+  EXPECT_EQ(environment_.listens, 0);
+}
+
+TEST_F(ReignTest, APlaceWhereNobodyCanListenEndsIt) {
+  environment_.listening = base::Unavailable("port 7077 is taken");
+  auto reign = MakeListening();
+  ASSERT_TRUE(reign->ended());
+  EXPECT_THAT(base::Message(*reign->ended()), HasSubstr("port 7077 is taken"));
+}
+
+TEST_F(ReignTest, TheFirstStatusSaysWhatItWaitsFor) {
+  auto reign = MakeListening();
+  ASSERT_THAT(environment_.statuses, testing::Not(IsEmpty()));
+  const api::TrainingJobStatus& status = environment_.statuses.back();
+  EXPECT_EQ(status.observed_generation, job_.generation);
+  for (const api::Condition& condition : status.conditions) {
+    EXPECT_FALSE(condition.reason.empty()) << condition.type;
+    EXPECT_FALSE(condition.message.empty()) << condition.type;
+  }
+}
+
+TEST_F(ReignTest, AStreamIsWelcomedOrClosedByItsHello) {
+  auto reign = MakeListening();
+  for (const job::CreatePod& created : std::vector(environment_.creates)) {
+    reign->Take(Running(created));
+  }
+  api::Hello hello;
+  hello.job_uid = job_.uid;
+  hello.token = "another";
+  hello.member = {0, 0};
+  hello.kernel_families = {"Haswell"};
+  reign->Take(Input(membership::Event(membership::Received{1, {{}, hello}})));
+  ASSERT_THAT(environment_.sent, SizeIs(1));
+  EXPECT_TRUE(std::holds_alternative<api::Refused>(environment_.sent[0].message));
+  hello.token = "token";
+  reign->Take(Input(membership::Event(membership::Received{2, {{}, hello}})));
+  ASSERT_THAT(environment_.sent, SizeIs(2));
+  EXPECT_TRUE(std::holds_alternative<api::Welcome>(environment_.sent[1].message));
+}
+
+}  // namespace
+}  // namespace muster::app
