@@ -6,6 +6,9 @@ namespace muster::app {
 namespace {
 
 constexpr auto kConnectDeadline = std::chrono::seconds(5);
+// A joiner of a voluntary view is early: the others come at the end of their step (M5), however
+// long that is. The coordinator knows whether they still train, and ends the wait by an Interrupt.
+constexpr auto kJoinDeadline = std::chrono::hours(1);
 constexpr auto kPoll = std::chrono::milliseconds(20);
 
 comm::Reduction ToReduction(const train::ReduceVector& v) {
@@ -53,7 +56,8 @@ void Worker::On(const session::ConnectRing& c) {
     options.rank = c.rank;
     for (const auto& m : c.view.members) options.peers.push_back({m.id, m.address});
     const base::Time start = Now();
-    options.deadline = start + kConnectDeadline;
+    const bool joins = c.view.voluntary && c.view.resume_step == base::Step();
+    options.deadline = start + (joins ? base::Duration(kJoinDeadline) : kConnectDeadline);
     options.abort = flag;
     job_->listener->Fence(c.view.epoch);
     auto connected = comm::Ring::Connect(std::move(options));

@@ -12,7 +12,9 @@
 namespace muster::app {
 namespace {
 
-constexpr auto kFetchDeadline = std::chrono::seconds(60);
+// A source that stops in mid-shard is given up after two seconds, and a change of view ends all of
+// it; this is for what neither of them sees.
+constexpr auto kFetchDeadline = std::chrono::hours(1);
 // Set in the environment of a process that executed itself again, so that it does so once.
 constexpr const char* kPinned = "MUSTER_PINNED_FAMILY";
 
@@ -81,7 +83,9 @@ void Worker::On(const session::FetchState& c) {
     for (const auto& l : c.view.leavers) fetch.sources.push_back({l.id, l.address});
     fetch.regions = job_->trainer->ReceiveRegions();
     fetch.deadline = Now() + kFetchDeadline;
+    fetch.early = c.view.voluntary;
     fetch.abort = flag;
+    fetch.progress = &moved_;
     // A receiver does not know the step of a voluntary change before it has it.
     breakpoints_.At("transfer", c.view.voluntary ? base::Step(INT64_MAX) : c.view.resume_step);
     auto result = comm::FetchState(fetch);

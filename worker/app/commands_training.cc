@@ -86,9 +86,9 @@ void Worker::On(const session::MakeFreshState&) {
 void Worker::On(const session::RestoreState& c) {
   training_.Post([this, ref = c.checkpoint] {
     auto& trainer = *job_->trainer;
-    auto header =
-        checkpoint::LoadCheckpoint(job_->welcome.checkpoint_path, ref,
-                                   {trainer.weights(), trainer.adam_m(), trainer.adam_v()});
+    auto header = checkpoint::LoadCheckpoint(
+        job_->welcome.checkpoint_path, ref, {trainer.weights(), trainer.adam_m(), trainer.adam_v()},
+        &moved_);
     if (!header.ok()) {
       Push(session::RestoreFailed{base::Message(header.status()),
                                   absl::IsDataLoss(header.status())});

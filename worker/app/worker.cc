@@ -134,7 +134,9 @@ std::optional<api::FromMember> Worker::MakeBeat() {
     std::lock_guard lock(beat_mutex_);
     beat_.sequence = ++beat_sequence_;
     message.envelope.epoch = beat_epoch_;
-    message.message = beat_;
+    api::Heartbeat beat = beat_;
+    beat.progress += moved_.load();
+    message.message = beat;
   }
   Push(session::BeatSent{beat_sequence_});
   return message;

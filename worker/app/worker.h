@@ -124,6 +124,8 @@ class Worker {
   base::Epoch flag_epoch_;                       // control thread
   std::atomic<std::int32_t> view_size_{0};
   std::atomic<bool> in_view_{false};
+  // Of a state that is received or read: progress that beats tell while no event happens.
+  std::atomic<std::uint64_t> moved_{0};
 
   std::mutex beat_mutex_;
   api::Heartbeat beat_;              // guarded by beat_mutex_

@@ -36,7 +36,8 @@ absl::StatusOr<Manifest> LoadManifest(const std::string& dir, const api::Checkpo
 }
 
 absl::StatusOr<ManifestHeader> LoadCheckpoint(const std::string& dir, const api::CheckpointRef& ref,
-                                              const StateBuffers& out) {
+                                              const StateBuffers& out,
+                                              std::atomic<std::uint64_t>* progress) {
   MUSTER_ASSIGN_OR_RETURN(Manifest manifest, LoadManifest(dir, ref));
   const std::string folder = dir + "/" + FolderName(ref.step, ref.epoch);
   for (const std::span<float> vector : {out.weights, out.adam_m, out.adam_v}) {
@@ -47,12 +48,13 @@ absl::StatusOr<ManifestHeader> LoadCheckpoint(const std::string& dir, const api:
           "; resume with the program.config that wrote it or use another checkpoint path");
     }
   }
-  const TakeElements take = [&out](StateVector vector, std::int64_t begin,
-                                   std::span<const float> values) {
+  const TakeElements take = [&out, progress](StateVector vector, std::int64_t begin,
+                                             std::span<const float> values) {
     const std::span<float> target = vector == StateVector::kWeights ? out.weights
                                     : vector == StateVector::kAdamM ? out.adam_m
                                                                     : out.adam_v;
     std::copy(values.begin(), values.end(), target.begin() + begin);
+    if (progress != nullptr) *progress += values.size();
     return absl::OkStatus();
   };
   for (const PartInfo& part : manifest.parts) {

@@ -5,6 +5,8 @@
 // DataLoss and names the file and what is wrong with it (missing, truncated, altered).
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,7 +26,9 @@ struct StateBuffers {
 
 absl::StatusOr<Manifest> LoadManifest(const std::string& dir, const api::CheckpointRef& ref);
 
+// `progress` counts up with every element read; null: nobody wants to know.
 absl::StatusOr<ManifestHeader> LoadCheckpoint(const std::string& dir, const api::CheckpointRef& ref,
-                                              const StateBuffers& out);
+                                              const StateBuffers& out,
+                                              std::atomic<std::uint64_t>* progress = nullptr);
 
 }  // namespace muster::checkpoint

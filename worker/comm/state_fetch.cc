@@ -17,6 +17,8 @@ namespace {
 constexpr base::Duration kConnectTime = std::chrono::milliseconds(500);
 // One that stops in mid-shard (SIGSTOP, a pulled cable) after this.
 constexpr base::Duration kStallTime = std::chrono::seconds(2);
+// One that has not switched yet is asked again after this.
+constexpr base::Duration kAskAgain = std::chrono::milliseconds(100);
 constexpr std::size_t kReadBytes = std::size_t{256} << 10;
 
 struct Shard {
@@ -91,8 +93,8 @@ absl::Status Fetch::Describe(int fd, const StateSource& source) {
   MUSTER_RETURN_IF_ERROR(ReadAll(fd, WritableBytesOf(d), o_.deadline, stop_));
   if (d.magic != kShardMagic) return base::DataLoss("it does not speak this protocol");
   if (d.told != Told::kOk) {
-    return base::Unavailable("it does not serve the state of epoch " +
-                             std::to_string(o_.epoch.value));
+    return base::FailedPrecondition("it does not serve the state of epoch " +
+                                    std::to_string(o_.epoch.value));
   }
   if (d.regions != o_.regions.size() || d.header_bytes > kMaxHeaderBytes) {
     return base::DataLoss("it has " + std::to_string(d.regions) + " regions, expected are " +
@@ -146,6 +148,7 @@ absl::Status Fetch::Take(int fd, const Shard& shard) {
   for (std::size_t at = 0; at < into.size(); at += kReadBytes) {
     const auto part = into.subspan(at, std::min(kReadBytes, into.size() - at));
     MUSTER_RETURN_IF_ERROR(ReadAll(fd, part, Within(kStallTime), stop_));
+    if (o_.progress != nullptr) *o_.progress += part.size();
   }
   if (ShardChecksum(into) == head.checksum) return absl::OkStatus();
   return base::DataLoss("region " + std::to_string(shard.region) + " at " +
@@ -175,8 +178,15 @@ void Fetch::Finished(const Shard& shard, bool good) {
 }
 
 absl::Status Fetch::FromSource(const StateSource& source) {
-  MUSTER_ASSIGN_OR_RETURN(const UniqueFd fd, Open(source));
-  MUSTER_RETURN_IF_ERROR(Describe(fd.get(), source));
+  UniqueFd fd;
+  for (;;) {
+    MUSTER_ASSIGN_OR_RETURN(fd, Open(source));
+    const absl::Status described = Describe(fd.get(), source);
+    if (described.ok()) break;
+    if (!o_.early || !absl::IsFailedPrecondition(described)) return described;
+    const absl::Status pause = WaitReady(-1, 0, Within(kAskAgain), stop_);
+    if (absl::IsAborted(pause) || Now() >= o_.deadline) return described;
+  }
   {
     // A state without bytes is whole once one source described it.
     runtime::MutexLock lock(mutex_);

@@ -10,6 +10,7 @@
 // any.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -79,8 +80,13 @@ struct FetchOptions {
   std::vector<StateSource> sources;
   std::vector<std::span<std::byte>> regions;
   base::Time deadline;
+  // M5: the sources switch to this epoch at the end of their step, however long that is. One that
+  // says that it does not serve it is asked again until the deadline.
+  bool early = false;
   std::size_t shard_bytes = std::size_t{4} << 20;
   std::shared_ptr<AbortFlag> abort;  // made by Fetch when null
+  // Counts up with every byte that arrives, from the sources' threads; null: nobody wants to know.
+  std::atomic<std::uint64_t>* progress = nullptr;
 };
 
 struct FetchedState {

@@ -78,6 +78,30 @@ TEST_F(StateTransferTest, OneToThreeSourcesShareTheWork) {
   }
 }
 
+// M5: a joiner asks before the sources have reached the end of their step.
+TEST_F(StateTransferTest, AnEarlyReceiverAsksALateSourceAgain) {
+  sources_.emplace_back();
+  sources_[0].server.reset();  // one server at a time answers for a listener
+  sources_[0].server = std::make_unique<StateServer>(
+      StateServerOptions{sources_[0].listener.get(), std::chrono::milliseconds(20)});
+  const FetchResult refused = FetchState(Options());
+  EXPECT_TRUE(absl::IsUnavailable(refused.status)) << refused.status;
+  EXPECT_EQ(refused.failed, (std::vector<base::MemberId>{{0, 0}}));
+
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    sources_[0].server->Serve(State());
+  });
+  std::atomic<std::uint64_t> moved{0};
+  FetchOptions options = Options();
+  options.early = true;
+  options.progress = &moved;
+  const FetchResult result = FetchState(options);
+  later.join();
+  ExpectWhole(result);
+  EXPECT_EQ(moved, 4'234'568u);
+}
+
 TEST_F(StateTransferTest, AWrongChecksumIsSeenAndTheOthersTakeOver) {
   sources_.resize(2);
   sources_[1].server->CorruptShardForTest(1);
