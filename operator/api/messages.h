@@ -145,7 +145,8 @@ struct Committed {
   double grad_norm = 0;
   double learning_rate = 0;
   bool clipped = false;
-  bool skipped = false;     // E5: a flag was raised, the step moved nothing
+  bool skipped = false;  // E5: a flag was raised, the step moved nothing
+  std::string offence;  // of a skipped step: first tensor at fault and what it had; same everywhere
   std::int64_t tokens = 0;  // of the whole step
   // by this member for this step, counted in the slot function itself
   std::int32_t slots_computed = 0;

@@ -197,10 +197,12 @@ void Core::AdvanceCommits() {
     reports.erase(step);
     NoteResumed(step);
     if (skipped_in_row >= 3) {
-      Fail("NonFiniteGradient",
-           "three steps in a row had a gradient that is not finite or "
-           "saturated, the last one is step " +
-               std::to_string(step.value));
+      std::string message =
+          "three steps in a row had a gradient that is not finite or saturated, the last one is "
+          "step " +
+          std::to_string(step.value);
+      if (!last_report->offence.empty()) message += ": " + last_report->offence;
+      Fail("NonFiniteGradient", message);
       return;
     }
   }

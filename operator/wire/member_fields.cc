@@ -164,6 +164,7 @@ void Write(const api::Committed& from, v1::Committed* to) {
   to->set_learning_rate(from.learning_rate);
   to->set_clipped(from.clipped);
   to->set_skipped(from.skipped);
+  to->set_offence(from.offence);
   to->set_tokens(from.tokens);
   to->set_slots_computed(from.slots_computed);
   to->set_compute_seconds(from.compute_seconds);
@@ -188,6 +189,7 @@ absl::Status Read(const v1::Committed& from, api::Committed* to) {
   to->learning_rate = from.learning_rate();
   to->clipped = from.clipped();
   to->skipped = from.skipped();
+  to->offence = from.offence();
   check.NonNegative("tokens", from.tokens());
   to->tokens = from.tokens();
   check.NonNegative("slots_computed", from.slots_computed());

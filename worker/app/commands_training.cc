@@ -50,6 +50,7 @@ void Worker::On(const session::ApplyStep& c) {
     applied.clipped = outcome.clipped;
     applied.skipped = outcome.skipped;
     applied.tokens = outcome.tokens;
+    applied.offence = outcome.offence;
     for (const auto& [slot, samples] : outcome.samples) applied.samples.push_back({slot, samples});
     RememberStepLine(applied);
     Push(std::move(applied));

@@ -30,6 +30,7 @@ void Session::State::OnApplied(const Applied& event) {
   report.clipped = event.clipped;
   report.skipped = event.skipped;
   report.tokens = event.tokens;
+  report.offence = event.offence;
   if (effort.step == event.step) {
     report.slots_computed = effort.slots_computed;
     report.compute_seconds = effort.compute_seconds;

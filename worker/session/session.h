@@ -5,13 +5,13 @@
 // commands in order. The session itself never waits: Ready is answered while a slot is still being
 // computed (M4).
 //
-//   Joining -> Loading -> Warm -> Installing -> Forward -> Reducing -> Applying -> [Evaluating]
-//                                  ^     ^        ^  |        |           |             |
-//                                  |     |        +--|--------|-----------+-------------+ next step
-//         View at a boundary (M5) -+     |           v        v           v
-//                                        +-- View -- Ready <--+-----------+  Interrupt (M4)
-//
-//   any -> Waiting (finished or drained);  any -> Leaving -> exit 0 (M15);  fenced: exit, at once
+//   Joining -> Loading -> Warm -> Installing -> Forward -> Reducing -> Applying -+-> [Evaluating]
+//   -> Forward
+//                           ^         ^            |           |          |      |
+//                           |         |            v           v          v      +-> Waiting
+//                           (finish, drained) |         +--------- Ready <------------------+ +->
+//                           Leaving -> exit 0
+//                           +- (a process never goes back: a fenced one exits)
 #pragma once
 
 #include <cstdint>
@@ -89,6 +89,7 @@ struct Applied {
   bool clipped = false, skipped = false;
   std::int64_t tokens = 0;
   std::uint64_t exponents = 0;  // digest of the exponents in force for the next step; 0 without
+  std::string offence;          // of a skipped step: what was wrong, a sentence (E5)
   // With an audit: what every slot of the step read, whoever computed it; empty without.
   std::vector<api::SlotSamples> samples;
 };

@@ -1,6 +1,7 @@
 #include "worker/train/tail.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "operator/base/rng.h"
 
@@ -33,13 +34,24 @@ bool AllHoldSame(std::int64_t members, std::int64_t holders, std::uint64_t sum,
   return value * n == sum && n * base::Mix64(value) == hashes;
 }
 
+std::int64_t Encode(const Offence& offence) {
+  if (offence.tensor < 0) return 0;
+  return (std::int64_t{offence.tensor} + 1) << 32 | std::bit_cast<std::uint32_t>(offence.value);
+}
+
+Offence Decode(std::int64_t word) {
+  if (word == 0) return {};
+  return {static_cast<std::int32_t>((word >> 32) - 1),
+          std::bit_cast<float>(static_cast<std::uint32_t>(word))};
+}
+
 }  // namespace
 
 void Tail::Clear() { std::fill(words_.begin(), words_.end(), 0); }
 
 void Tail::AddSlot(std::int32_t slot, std::int64_t loss, std::int64_t tokens,
                    std::uint64_t checksum, bool not_finite, bool saturated,
-                   std::span<const std::uint64_t> samples) {
+                   std::span<const std::uint64_t> samples, const Offence& offence) {
   words_[kLoss] += loss;
   words_[kTokens] += tokens;
   words_[kChecksum] =
@@ -48,8 +60,9 @@ void Tail::AddSlot(std::int32_t slot, std::int64_t loss, std::int64_t tokens,
   words_[kSaturated] += saturated ? 1 : 0;
   const auto s = static_cast<std::size_t>(slot);
   words_[kTailWords + s] += 1;
+  words_[kTailWords + slots_ + s] += Encode(offence);
   for (std::size_t i = 0; i < std::min(audited_, samples.size()); ++i) {
-    words_[kTailWords + slots_ + s * audited_ + i] += static_cast<std::int64_t>(samples[i]);
+    words_[kTailWords + 2 * slots_ + s * audited_ + i] += static_cast<std::int64_t>(samples[i]);
   }
 }
 
@@ -73,12 +86,24 @@ std::vector<std::int64_t> Tail::WithControl(const ControlWord& control) const {
 std::vector<std::vector<std::uint64_t>> AuditedSamples(std::span<const std::int64_t> words,
                                                        std::int32_t slots, std::int32_t audited) {
   std::vector<std::vector<std::uint64_t>> samples(static_cast<std::size_t>(slots));
-  auto at = words.begin() + static_cast<std::ptrdiff_t>(kTailWords) + slots;
+  auto at = words.begin() + static_cast<std::ptrdiff_t>(kTailWords) + 2 * slots;
   for (auto& of_slot : samples) {
     of_slot.assign(at, at + audited);
     at += audited;
   }
   return samples;
+}
+
+std::optional<FirstOffence> FindOffence(std::span<const std::int64_t> words, std::int32_t slots) {
+  std::optional<FirstOffence> first;
+  const auto offences =
+      words.subspan(kTailWords + static_cast<std::size_t>(slots), static_cast<std::size_t>(slots));
+  for (std::int32_t slot = 0; slot < slots; ++slot) {
+    const Offence seen = Decode(offences[static_cast<std::size_t>(slot)]);
+    if (seen.tensor < 0 || (first && first->offence.tensor <= seen.tensor)) continue;
+    first = FirstOffence{slot, seen};
+  }
+  return first;
 }
 
 ReducedTail ReadTail(std::span<const std::int64_t> words, std::int32_t slots) {

@@ -1,11 +1,8 @@
 #include "worker/train/trainer.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 #include "operator/base/check.h"
 #include "worker/exact/digest.h"
@@ -42,7 +39,11 @@ class Trainer::Sink final : public model::GradientSink {
         float& maximum = trainer_.maxima_[tensor];
         if (exact::MaxAbsBits(seen) > exact::MaxAbsBits(maximum)) maximum = seen;
         if (maxima_only_) {
-          Note(tensor, gradient, {.not_finite = !std::isfinite(seen), .saturated = true});
+          flags.saturated = true;
+          if (!std::isfinite(seen)) {
+            flags.not_finite = true;
+            Blame(tensor, seen);
+          }
           break;
         }
         Note(tensor, gradient,
@@ -60,31 +61,22 @@ class Trainer::Sink final : public model::GradientSink {
   }
 
   exact::QuantiseFlags flags;
-  // The first element that makes the step be skipped, "wte.weight[17] is nan"; empty: none (E5).
-  std::string culprit;
+  Offence offence;
 
  private:
   void Note(std::size_t tensor, std::span<const float> gradient, const exact::QuantiseFlags& f) {
-    const bool skips =
-        f.not_finite || (f.saturated && trainer_.reduction_ == api::Reduction::kExact64);
-    if (skips && culprit.empty()) culprit = Culprit(tensor, gradient);
     flags.not_finite |= f.not_finite;
     flags.saturated |= f.saturated;
     flags.checksum += f.checksum;
+    // Exact32 saturation is redone, not skipped.
+    const bool beyond = f.saturated && trainer_.reduction_ == api::Reduction::kExact64;
+    if (f.not_finite || beyond) Blame(tensor, trainer_.kernels_.max_abs(gradient));
   }
 
-  std::string Culprit(std::size_t tensor, std::span<const float> gradient) const {
-    const double limit =
-        trainer_.reduction_ == api::Reduction::kExact64
-            ? std::ldexp(static_cast<double>(trainer_.limit_), -exact::kFractionBits)
-            : std::numeric_limits<double>::max();
-    const auto bad = std::ranges::find_if(
-        gradient, [&](float g) { return !(std::abs(static_cast<double>(g)) <= limit); });
-    if (bad == gradient.end()) return "";
-    std::array<char, 32> value{};
-    std::to_chars(value.data(), value.data() + value.size() - 1, *bad);
-    return trainer_.layout().tensors[tensor].name + "[" + std::to_string(bad - gradient.begin()) +
-           "] is " + value.data();
+  // Tensors are finished in the order of the backward pass; the first of the layout is named.
+  void Blame(std::size_t tensor, float value) {
+    const auto index = static_cast<std::int32_t>(tensor);
+    if (offence.tensor < 0 || index < offence.tensor) offence = {index, value};
   }
 
   Trainer& trainer_;
@@ -199,7 +191,6 @@ void Trainer::ClearSums(const api::SumTag& tag) {
   tag_ = tag;
   std::ranges::fill(sum_.bytes(), std::byte{0});
   std::ranges::fill(maxima_, 0.0f);
-  culprit_.clear();
   tail_.Clear();
 }
 
@@ -215,13 +206,14 @@ std::vector<std::uint64_t> Trainer::AddSlot(api::Slot slot) {
   const model::SlotLoss loss = options_.program->ComputeSlot(
       weights(), tokens_, {options_.spec.training.seed, tag_.step.value, slot}, sink);
   ++slots_computed_;
-  if (culprit_.empty() && !sink.culprit.empty()) {
-    culprit_ = "slot " + std::to_string(slot) + ": " + sink.culprit;
+  if (!std::isfinite(loss.sum) && sink.offence.tensor < 0) {
+    sink.offence = {static_cast<std::int32_t>(layout().tensors.size()),
+                    static_cast<float>(loss.sum)};
   }
   const bool forced = tag_.step == options_.saturate && tag_.attempt == 0;
   tail_.AddSlot(slot, exact::QuantiseLoss(loss.sum, order_.slots), loss.tokens, sink.flags.checksum,
                 sink.flags.not_finite || !std::isfinite(loss.sum), sink.flags.saturated || forced,
-                ids);
+                ids, sink.offence);
   return ids;
 }
 
@@ -267,10 +259,6 @@ ReduceOutcome Trainer::FinishReduction() {
   if (!outcome.checksum_ok)
     outcome.detail = "the sum of step " + std::to_string(tag_.step.value) +
                      " does not match its linear checksum (E8)";
-  if (!culprit_.empty() && outcome.detail.empty()) {
-    outcome.detail = "step " + std::to_string(tag_.step.value) +
-                     " is skipped, a gradient is not finite or beyond the limit: " + culprit_;
-  }
   if (reduction_ == api::Reduction::kExact32 && tail.saturated > 0 && tail.not_finite == 0) {
     outcome.saturated = true;
     redo_exponents_ = ExponentsOfMaxima();

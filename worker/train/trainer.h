@@ -44,7 +44,7 @@ struct ReduceOutcome {
   bool saturated = false;            // Exact32: redo with next_exponents
   std::uint64_t next_exponents = 0;  // digest of the redo's exponents
   Agreement agreement;
-  std::string detail;  // for people, when something is not ok; who holds the slot names the tensor
+  std::string detail;  // for people, when something is not ok
 };
 
 struct ApplyOutcome {
@@ -56,6 +56,8 @@ struct ApplyOutcome {
   bool clipped = false;
   bool skipped = false;
   std::int64_t tokens = 0;
+  // Of a skipped step, for people: the first tensor at fault and what it had (E5).
+  std::string offence;
   // With an audit: what every slot of the step read, whoever computed it.
   std::vector<std::pair<api::Slot, std::vector<std::uint64_t>>> samples;
 };
@@ -122,6 +124,7 @@ class Trainer {
                        const StateHeader& header) const;
   bool VerifyChecksum(const ReducedTail& tail) const;
   double SquaredNorm() const;  // of the mean gradient (E6)
+  std::string DescribeOffence() const;
   void Dequantise(std::size_t tensor, std::size_t begin, std::span<float> out) const;
   std::uint64_t UpdatePass(const AdamWOptions& adam);
   std::vector<std::int32_t> ExponentsOfMaxima() const;
@@ -144,7 +147,6 @@ class Trainer {
   std::vector<std::int32_t> exponents_;       // Exact32: in force for tag_
   std::vector<std::int32_t> redo_exponents_;  // of the reduction that saturated
   AlignedBuffer received_extra_;              // only while a state is received
-  std::string culprit_;                       // of this member's slots, see ReduceOutcome::detail
   Tail tail_;
   std::vector<std::int64_t> wire_tail_, reduced_tail_;
 

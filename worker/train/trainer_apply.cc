@@ -1,6 +1,7 @@
 // From a reduced sum to the next state: norm, update, digest (E6, E7, E8), and the held-out loss.
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <limits>
 
@@ -17,7 +18,30 @@ namespace {
 // Blocks of the update pass: small enough for the first-level cache.
 constexpr std::size_t kBlock = 4096;
 
+std::string Shortest(float value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof(text), value).ptr};
+}
+
 }  // namespace
+
+// The same sentence on every member: it is made from the reduced tail alone.
+std::string Trainer::DescribeOffence() const {
+  const std::int32_t slots = options_.spec.training.slots;
+  const auto first = FindOffence(reduced_tail_, slots);
+  if (!first) return "";
+  const auto [index, value] = first->offence;
+  const auto tensor = static_cast<std::size_t>(index);
+  std::string text = tensor < layout().tensors.size()
+                         ? "the gradient of tensor \"" + layout().tensors[tensor].name + "\""
+                         : "the loss";
+  text += " in slot " + std::to_string(first->slot);
+  if (std::isnan(value)) return text + " is NaN";
+  if (std::isinf(value)) return text + " is infinite";
+  const double limit = std::ldexp(static_cast<double>(limit_), -exact::kFractionBits);
+  return text + " has |g| = " + Shortest(value) + ", allowed with Exact64 and " +
+         std::to_string(slots) + " slots: at most " + Shortest(static_cast<float>(limit));
+}
 
 double Trainer::SquaredNorm() const {
   const std::int32_t slots = options_.spec.training.slots;
@@ -29,8 +53,7 @@ double Trainer::SquaredNorm() const {
     case api::Reduction::kExact32:
       break;
   }
-  // The pass that only takes the maxima (E5) leaves the sums at zero; a NaN in it skips the step.
-  if (exponents_.empty()) return 0;
+  if (exponents_.empty()) return 0;  // the first pass took maxima only, and it is skipped (E5)
   std::vector<double> parts;
   for (std::size_t t = 0; t < layout().tensors.size(); ++t) {
     const auto& tensor = layout().tensors[t];
@@ -108,6 +131,7 @@ ApplyOutcome Trainer::Apply(base::Step step) {
   header_.step = step;
   if (outcome.skipped) {
     outcome.digest = Digest(weights(), adam_m(), adam_v(), header_);
+    outcome.offence = DescribeOffence();
   } else {
     header_.updates += 1;
     if (reduction_ == api::Reduction::kExact32) header_.exponents = ExponentsOfMaxima();

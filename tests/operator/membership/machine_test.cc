@@ -163,6 +163,17 @@ TEST(MachineTest, RedoGoesOnOnlyWhenEverybodyIsAtIt) {
   }
 }
 
+// A joiner receives the exponents of the first attempt, never those of the redo.
+TEST(MachineTest, RedoDoesNotGoOnWithAJoiner) {
+  Rig rig = Running(3, 1, 1);
+  rig.Do(PodLost{M(2), "killed"}, "pod 2.0 lost").Join({2}).Take();
+  rig.Ready(M(0), 1, 1, {0, 1}, 2, 1).Ready(M(1), 1, 1, {3}, 2, 1);
+  const auto views = Said<api::InstallView>(rig.Take());
+  ASSERT_THAT(views, SizeIs(3));
+  EXPECT_EQ(views[0].view.resume_tag.attempt, 0);
+  for (const api::ViewMember& m : views[0].view.members) EXPECT_THAT(m.kept_slots, IsEmpty());
+}
+
 TEST(MachineTest, BelowMinimumWaitsAndRefills) {
   Rig rig = Running(2, 2, 2);
   rig.Take();
@@ -237,11 +248,14 @@ TEST(MachineTest, ThreeSkippedStepsFailTheJob) {
     c.step = base::Step(step);
     c.digest = 1;
     c.skipped = true;
+    c.offence = "the gradient of tensor \"wte\" in slot " + std::to_string(step) + " is NaN";
     rig.Say(M(0), c, "Committed skipped");
   }
   const auto failed = Only<JobFailed>(rig.Take());
   ASSERT_THAT(failed, SizeIs(1));
   EXPECT_EQ(failed[0].reason, "NonFiniteGradient");
+  EXPECT_THAT(failed[0].message,
+              ::testing::EndsWith("step 3: the gradient of tensor \"wte\" in slot 3 is NaN"));
 }
 
 TEST(MachineTest, StrangersAreRefusedWithASentence) {

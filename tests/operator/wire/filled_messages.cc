@@ -59,6 +59,7 @@ api::Committed FilledCommitted() {
   m.learning_rate = 3e-4;
   m.clipped = true;
   m.skipped = true;
+  m.offence = "the gradient of tensor \"wte\" in slot 3 is NaN";
   m.tokens = 8192;
   m.slots_computed = 16;
   m.compute_seconds = 0.5;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace muster::train {
 namespace {
 
@@ -75,6 +77,38 @@ TEST(TailTest, ACheckpointIsAgreedWithItsIdAndStopOnlyWhenAllSayStop) {
   const auto different = Read(Sum({Control(0, 2, true), Control(0, 4, true)})).agreement;
   EXPECT_EQ(different.checkpoint, 0u);
   EXPECT_FALSE(different.stop);
+}
+
+TEST(TailTest, EverybodyLearnsTheFirstOffenceByTensorThenSlot) {
+  Tail a(kSlots, 1), b(kSlots, 1);
+  const std::uint64_t id[] = {7};
+  a.AddSlot(0, 0, 1, 0, false, false, id);
+  a.AddSlot(2, 0, 1, 0, true, false, id, {3, INFINITY});
+  a.AddSlot(4, 0, 1, 0, true, false, id, {1, NAN});
+  b.AddSlot(1, 0, 1, 0, false, true, id, {3, 9000.5f});
+  b.AddSlot(3, 0, 1, 0, false, true, id, {1, 9000.5f});
+  const auto all = Sum({a.WithControl({}), b.WithControl({})});
+  EXPECT_TRUE(Read(all).counters_ok);
+  const auto first = FindOffence(all, kSlots);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->slot, 3);
+  EXPECT_EQ(first->offence, (Offence{1, 9000.5f}));
+  const auto mine = FindOffence(a.words(), kSlots);
+  ASSERT_TRUE(mine);
+  EXPECT_EQ(mine->slot, 4);
+  EXPECT_TRUE(std::isnan(mine->offence.value));
+  EXPECT_EQ(AuditedSamples(all, kSlots, 1)[4][0], 7u) << "samples lie behind the offences";
+}
+
+TEST(TailTest, NoOffenceAndOneOfTensorZeroWithValueZeroAreTold) {
+  Tail tail(kSlots);
+  tail.AddSlot(0, 0, 1, 0, false, false);
+  EXPECT_FALSE(FindOffence(tail.words(), kSlots));
+  tail.AddSlot(1, 0, 1, 0, true, false, {}, {0, 0.0f});
+  ASSERT_TRUE(FindOffence(tail.words(), kSlots));
+  EXPECT_EQ(FindOffence(tail.words(), kSlots)->slot, 1);
+  tail.Clear();
+  EXPECT_FALSE(FindOffence(tail.words(), kSlots));
 }
 
 TEST(TailTest, WithAnAuditEverybodyLearnsWhatEverySlotRead) {
