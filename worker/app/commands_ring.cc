@@ -102,10 +102,10 @@ void Worker::ReportBrokenRing(base::Epoch epoch, const absl::Status& status) {
 }
 
 void Worker::On(const session::Reduce& c) {
-  // Through the training lane: a member without slots in this step has emptied its sums there a
+  // Behind the training lane: a member without slots in this step has emptied its sums there a
   // moment ago (a state may have been received into them), and nothing else orders that before the
   // ring reads them.
-  training_.Post([this, c] { communicator_.Post([this, c] { RunReduction(c); }); });
+  PostBehind(training_, communicator_, [this, c] { RunReduction(c); });
 }
 
 void Worker::RunReduction(const session::Reduce& c) {

@@ -37,6 +37,10 @@ void Lane::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+void PostBehind(Lane& first, Lane& then, std::function<void()> task) {
+  first.Post([&then, task = std::move(task)]() mutable { then.Post(std::move(task)); });
+}
+
 void Lane::Loop() {
   while (true) {
     std::function<void()> task;

@@ -41,4 +41,7 @@ class Lane {
   std::thread thread_;                       // last: starts when all else is there
 };
 
+// On `then`, but not before what `first` was given so far is done. Both outlive the task.
+void PostBehind(Lane& first, Lane& then, std::function<void()> task);
+
 }  // namespace muster::app

@@ -260,7 +260,7 @@ TEST(TrainerTest, ASkippedStepNamesTensorSlotAndValueOnEveryMember) {
 TEST(TrainerTest, ANaNInTheVeryFirstStepIsSkippedToo) {
   for (auto reduction : {api::Reduction::kExact64, api::Reduction::kExact32}) {
     std::vector<Member> all;
-    all.emplace_back(reduction, -1, 1);
+    all.emplace_back(reduction, -1, Poison{1});
     const auto skipped = RunStep(all, 1, kAlone);
     EXPECT_TRUE(skipped.applied.skipped);
     EXPECT_EQ(skipped.attempts, 1);
