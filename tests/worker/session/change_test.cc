@@ -99,6 +99,24 @@ TEST(JoinerTest, FetchesAtOnceAndResumesAfterTheStateItGot) {
       ElementsAre("ClearSums s6", "ComputeSlots s6{4 5}", "Send Installed e2 resume=6 digest=105"));
 }
 
+// All slots of the resume step are kept by others. The buffers that the state came through are
+// emptied before they are offered to a reduction.
+TEST(JoinerTest, WithoutSlotsOffersAnEmptySumAndNotTheStateItReceived) {
+  Bench c(2);
+  c.Warm();
+  const api::View view = ViewBuilder(2, {0, 1, 2})
+                             .Resume(6, 105)
+                             .Stateless(2)
+                             .Slots(0, {0, 1, 2}, {0, 1, 2})
+                             .Slots(1, {3, 4, 5}, {3, 4, 5})
+                             .Slots(2, {}, {});
+  c.Hear(api::InstallView{view});
+  EXPECT_THAT(c.Do(StateReceived{base::Epoch(2), base::Step(5), 105, 0.3, 0}),
+              ElementsAre("ClearSums s6"));
+  EXPECT_THAT(c.Do(RingReady{base::Epoch(2), 0}),
+              ElementsAre("Send Installed e2 resume=6 digest=105", StartsWith("Reduce e2 s6")));
+}
+
 TEST(JoinerTest, InterruptedBeforeStateCameIsStatelessAndMayBeTakenInAgain) {
   Bench c(2);
   c.Warm();

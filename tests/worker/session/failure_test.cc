@@ -215,6 +215,20 @@ TEST_F(FailureTest, SaturationRedoIsKeptOverAnInterrupt) {
               ElementsAre("ConnectRing e2 rank=0", "ComputeSlots s1a1x9{1 2 3 4 5}"));
 }
 
+// Found by the simulation: the others never learned the redo's exponents, so the first attempt is
+// repeated, under those that everybody has.
+TEST_F(FailureTest, RedoIsGivenUpWhenTheViewResumesWithTheFirstAttempt) {
+  b.Slots({0, 1, 2});
+  b.next.saturated = true;
+  b.next.next_exponents = 9;
+  b.Reduce();
+  b.Slots({0, 1, 2});
+  EXPECT_THAT(b.Hear(Stop(1)), Contains("Send Ready e1 committed=0 kept=s1a1x9{0 1 2}"));
+  b.Do(ReduceAborted{base::Epoch(1)});
+  EXPECT_THAT(b.Hear(api::InstallView{ViewBuilder(2, {0, 1}).Resume(1, 7).Slots(0, {0, 1, 2}, {})}),
+              ElementsAre("ConnectRing e2 rank=0", "ClearSums s1", "ComputeSlots s1{0 1 2}"));
+}
+
 TEST_F(FailureTest, ChecksumMismatchIsReportedAndNothingIsReducedUntilAllIsComputedAgain) {
   b.Slots({0, 1, 2});
   b.next.checksum_ok = false;
