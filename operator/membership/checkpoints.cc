@@ -91,8 +91,9 @@ void Core::AdvanceCheckpoints() {
     OrderManifest(pending);
     writing = true;
   }
+  const bool going_back = formed && formed->rolled_back;
   for (auto& [step, pending] : checkpoints) {
-    if (!pending.manifest || checkpoint_to_write || result_to_write) continue;
+    if (!pending.manifest || checkpoint_to_write || result_to_write || going_back) continue;
     std::optional<api::JobResult> ended;
     if (!FinishStep(pending, &ended)) continue;
     checkpoint_to_write =

@@ -31,7 +31,7 @@ struct Limits {
 };
 
 struct Verdict {
-  std::string reason;   // of the closed list in docs/membership.md
+  std::string reason;   // of the closed list in docs/reasons.md
   std::string message;  // a sentence
   base::Time since;     // last sign of life, or the instant of the evidence
   friend bool operator==(const Verdict&, const Verdict&) = default;
@@ -44,7 +44,8 @@ struct Verdict {
 //   stream lost + neighbour reset  WorkerKilled at once: a process that lives keeps one of the two
 //   stream lost alone              StreamLost after reconnect_grace
 //   neighbour reset alone          none: it must answer Ready like the others
-//   silent                         HeartbeatTimeout after timeout; half of it on a suspect node
+//   silent                         HeartbeatTimeout after timeout; half of it when its node is
+//   suspect
 std::optional<Verdict> Judge(const Signs& signs, const Limits& limits, base::Time now);
 
 // When the verdict may change without a new sign.

@@ -94,7 +94,6 @@ void Core::AdvanceCollecting() {
     }
     if (unanswered.empty()) {
       phase = Phase::kWaiting;
-      waiting_since = now;
       return;
     }
     if (!only_lost) answered_since.reset();

@@ -1,19 +1,11 @@
 // How a job ends: succeeded (M12), drained, failed.
 #include <algorithm>
 
+#include "operator/api/quantity.h"
 #include "operator/membership/state.h"
 
 namespace muster::membership {
-
-std::string ShortestDecimal(double value);  // on_received_committed.cc
-
 namespace {
-
-std::string Hex16(std::uint64_t value) {
-  std::string text(16, '0');
-  for (int i = 15; i >= 0; --i, value >>= 4) text[i] = "0123456789abcdef"[value & 15];
-  return text;
-}
 
 // All have committed the last step and its held-out loss is known, where the program has one.
 bool LastStepIsDone(const Core& core) {
@@ -24,9 +16,9 @@ bool LastStepIsDone(const Core& core) {
 
 api::JobResult MakeResult(const Core& core, std::uint64_t digest) {
   api::JobResult made;
-  made.digest = Hex16(digest);
+  made.digest = api::FormatHex64(digest);
   if (core.last_report && core.last_report->step == core.LastStep()) {
-    made.loss = ShortestDecimal(core.last_report->loss);
+    made.loss = api::FormatNumber(core.last_report->loss);
   }
   if (core.evaluated >= core.LastStep()) made.held_out_loss = core.held_out_loss;
   return made;

@@ -75,7 +75,7 @@ bool Core::EvaluationDue(base::Step step) const {
 }
 
 void Core::TryForm() {
-  if (phase != Phase::kWaiting || formed) return;
+  if (phase != Phase::kWaiting || formed || in_flight || BacksOff()) return;
   const std::vector<base::MemberId> stay = Participants();
   base::Step highest;
   std::vector<const Member*> at_highest;
@@ -97,6 +97,8 @@ void Core::TryForm() {
     return TryForm();
   }
   const bool any_state = !at_highest.empty();
+  // Where everybody goes back to a checkpoint, one that is complete goes into the record first.
+  if (!any_state && checkpoint_to_write) return;
   if (draining && !any_state) {
     return Drained(record->checkpoint ? record->checkpoint->step : base::Step());
   }
@@ -114,7 +116,8 @@ void Core::TryForm() {
   const bool enough = stay.size() >= min || (size >= min && size >= desired) ||
                       (size >= min && now - first_warm >= window);
   if (enough && size > 0) return Form(stay, join, false);
-  if (record->newest.epoch.value == 0) return;
+  // The clock of belowMinTimeout starts after the first view, also where a run goes on.
+  if (record->newest.epoch.value == 0 || resumes) return;
   if (!below_min_since) {
     below_min_since = now;
     NoteThat("below the minimum: " + std::to_string(size) + " of " + std::to_string(min) +

@@ -11,19 +11,26 @@ void Core::AskView(FormedView made) { formed = std::move(made); }
 
 namespace {
 
-// How many slots of the resume step the lost had computed, at most: what was theirs, if they were
-// at it.
-std::int64_t LostSlots(const Core& core, const api::View& next) {
+// Slots of the resume step that were in a sum and are computed again: what the lost had at most,
+// and the sums of survivors that the view does not take up (a checksum failed, another attempt).
+std::int64_t SlotsAgain(const Core& core, const api::View& next) {
   if (!core.force) return 0;
-  std::int64_t lost = 0;
+  std::size_t again = 0;
   for (const api::ViewMember& v : core.force->members) {
     const Member* m = core.Find(v.id);
-    if (m == nullptr || !m->dead || !core.evicted_now.contains(v.id)) continue;
-    const bool at_it = m->committed.value + 1 == next.resume_step.value;
+    if (m == nullptr || m->committed.value + 1 != next.resume_step.value) continue;
     const bool first = core.force->resume_step == next.resume_step;
-    if (at_it) lost += static_cast<std::int64_t>(first ? v.resume_slots.size() : v.slots.size());
+    const std::size_t assigned = first ? v.resume_slots.size() : v.slots.size();
+    if (m->released || (m->dead && core.evicted_now.contains(v.id))) again += assigned;
+    const auto now = std::find_if(next.members.begin(), next.members.end(),
+                                  [&](const auto& n) { return n.id == v.id; });
+    if (now == next.members.end() || !now->has_state) continue;
+    if (m->kept.tag.step != next.resume_step) continue;
+    // A redo has emptied the sum of the attempt before, of which every slot was computed.
+    if (m->kept.tag.attempt > next.resume_tag.attempt) again += assigned;
+    again += m->kept.slots.size() - std::min(m->kept.slots.size(), now->kept_slots.size());
   }
-  return lost;
+  return static_cast<std::int64_t>(again);
 }
 
 // RolledBack is said once the record has the view (M1): what came after that step is void.
@@ -39,6 +46,7 @@ void GoBack(Core& core, const api::View& view, const std::string& why) {
   core.evaluated = std::min(core.evaluated, to);
   core.rolled_back_epoch = view.epoch;
   core.reports.clear();
+  core.checkpoints.clear();  // of steps that are done again
   core.awaiting_audit.clear();
   core.last_report.reset();
   for (auto& [id, m] : core.members) {
@@ -56,7 +64,7 @@ void StartFailureView(Core& core, const FormedView& made) {
   }
   RescaleLog& log = *core.rescaling;
   log.epoch = view.epoch;
-  log.rescale.slots_recomputed += LostSlots(core, view);
+  log.rescale.slots_recomputed += SlotsAgain(core, view);
   log.rescale.detect_seconds = base::ToSeconds(log.raised - log.begun);
   log.rescale.agree_seconds = base::ToSeconds(core.now - log.raised);
   if (made.rolled_back) GoBack(core, view, *made.rolled_back);
@@ -67,6 +75,7 @@ void StartFailureView(Core& core, const FormedView& made) {
   core.void_kept = false;
   core.evicted_now.clear();
   core.below_min_since.reset();
+  core.resumes = false;
 }
 
 }  // namespace
@@ -140,9 +149,30 @@ void Core::AdvanceAnnounced() {
   if (answered && !unreachable.empty()) return EvictUnreachable(view);
   if (!begun || late.empty()) return;
   if (!unreachable.empty()) return EvictUnreachable(view);
+  const base::Time since = installing_since;
+  InstallFailed(view);
   for (const base::MemberId id : late) {
-    Evict(*Find(id), "CannotReach", "it did not install the view in time", installing_since);
+    Evict(*Find(id), "CannotReach", "it did not install the view in time", since);
   }
+}
+
+// The first attempt after a failed one follows at once: most often a death was the cause, and it is
+// known by then.
+base::Duration InstallBackOff(std::int32_t failed) {
+  constexpr base::Duration kFirst = std::chrono::milliseconds(100);
+  constexpr base::Duration kMost = std::chrono::seconds(2);
+  if (failed <= 1) return base::Duration(0);
+  return std::min(kMost, kFirst * (1 << std::min(failed - 2, 10)));
+}
+
+void Core::InstallFailed(const api::View& view) {
+  const base::Duration pause = InstallBackOff(++failed_installs);
+  form_after = now + pause;
+  if (pause == base::Duration(0)) return;
+  NoteThat("epoch " + std::to_string(view.epoch.value) + " could not be installed, the " +
+           std::to_string(failed_installs) + " in a row; the next follows after " +
+           std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(pause).count()) +
+           " ms");
 }
 
 // M7: greedily by number of reports until the rest is explained. A report speaks against both ends:
@@ -176,13 +206,14 @@ void Core::EvictUnreachable(const api::View& view) {
   unreachable.clear();
   const bool damage = blamed.empty() && FindDamage(view);
   // Nobody named, or explained by those already dead: try again, a bounded number of times.
-  if (blamed.empty() && !damage && ++failed_installs >= 5) {
+  if (blamed.empty() && !damage && ++unexplained_installs >= 5) {
     Fail("CannotReach",
          "epoch " + std::to_string(view.epoch.value) +
              " could not be installed, the fifth time without anybody to blame: " + cannot_install);
     return;
   }
   const base::Time since = installing_since;
+  if (!damage) InstallFailed(view);  // with another checkpoint it is another thing that is tried
   for (const base::MemberId id : blamed) {
     Evict(*Find(id), "CannotReach", "others of the view cannot reach it", since);
   }
@@ -226,14 +257,46 @@ void Core::SettleView(api::View& view) {
     }
   }
   if (request && !draining) checkpoint_due = now;
+  if (static_cast<std::int32_t>(force->members.size()) == target.desired) reached = target.desired;
   request.reset();  // its id belonged to the epoch before; asked again if it is still wanted
   // Its parts come by themselves; one that was abandoned meanwhile is still asked for again.
   const bool abandoned = checkpoint_due && *checkpoint_due > now;
   if (force->goal == api::ViewGoal::kFinish && !abandoned) checkpoint_due.reset();
-  failed_installs = 0;
+  failed_installs = unexplained_installs = 0;
+  form_after.reset();
   phase = Phase::kSettled;
   if (force->goal == api::ViewGoal::kFinish) NoteResumed(force->resume_step);
 }
+
+// A joiner's own times begin while the others still train: of a voluntary change only what stayers
+// waited for counts (M9).
+void Core::NoteInstalled(const Member& m, const api::Installed& installed) {
+  if (!rescaling) return;
+  api::Rescale& r = rescaling->rescale;
+  if (!rescaling->voluntary) {
+    r.rebuild_seconds = std::max(r.rebuild_seconds, installed.rebuild_seconds);
+    r.synchronise_seconds = std::max(r.synchronise_seconds, installed.synchronise_seconds);
+    return;
+  }
+  rescaling->installed_at.emplace(m.id, now);
+  if (InForce(m.id)) r.rebuild_seconds = std::max(r.rebuild_seconds, installed.rebuild_seconds);
+}
+
+namespace {
+
+// How long stayers that were ready waited for joiners to have the state.
+double WaitForJoiners(const RescaleLog& log, const api::View& view) {
+  std::optional<base::Time> stayers, joiners;
+  for (const api::ViewMember& v : view.members) {
+    const auto at = log.installed_at.find(v.id);
+    if (at == log.installed_at.end()) continue;
+    std::optional<base::Time>& last = v.has_state ? stayers : joiners;
+    last = std::max(last.value_or(at->second), at->second);
+  }
+  return stayers && joiners && *joiners > *stayers ? base::ToSeconds(*joiners - *stayers) : 0;
+}
+
+}  // namespace
 
 void Core::NoteResumed(base::Step step) {
   if (!rescaling || rescaling->epoch != force->epoch || phase != Phase::kSettled) return;
@@ -242,9 +305,12 @@ void Core::NoteResumed(base::Step step) {
   r.epoch = force->epoch;
   r.time = Wall(now);
   r.to = static_cast<std::int32_t>(force->members.size());
-  const bool voluntary = force->voluntary;
-  r.stall_seconds = voluntary ? r.rebuild_seconds + r.synchronise_seconds
-                              : base::ToSeconds(now - rescaling->begun);
+  if (rescaling->voluntary) {
+    r.synchronise_seconds = WaitForJoiners(*rescaling, *force);
+    r.stall_seconds = r.rebuild_seconds + r.synchronise_seconds;
+  } else {
+    r.stall_seconds = base::ToSeconds(now - rescaling->begun);
+  }
   out.push_back(RescaleDone{r});
   rescaling.reset();
 }

@@ -45,6 +45,7 @@ void Core::Adopt() {
     m.released =
         !m.hello;  // whoever is not here any more was let go, or is told so when it returns
   }
+  if (static_cast<std::int32_t>(force->members.size()) == target.desired) reached = target.desired;
   phase = Phase::kSettled;
   NoteThat("adopted epoch " + std::to_string(force->epoch.value) + " with " +
            std::to_string(force->members.size()) + " members, uninterrupted");
@@ -68,10 +69,15 @@ void Core::AdvanceKnowing() {
     cause = "HeartbeatTimeout";
     Evict(m, cause, "it did not return to the new coordinator", listening_since);
   }
+  if (Participants().empty()) {
+    // Nobody is left of those views: what follows interrupts nothing, it is a first view again.
+    round_epoch = record->newest.epoch;
+    resumes = evicted_now.empty();
+    phase = Phase::kWaiting;
+    return;
+  }
   for (const base::MemberId id : evicted_now) cause = Find(id)->dead_reason;
   BeginRound(cause, now);
-  // Nobody is left of those views: what follows interrupts nothing, it is a first view again.
-  if (Participants().empty()) rescaling.reset();
 }
 
 }  // namespace muster::membership

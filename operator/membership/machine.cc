@@ -19,6 +19,7 @@ struct Visitor {
   void operator()(const PodLost& e) { core.OnPodLost(e); }
   void operator()(const PodLeaving& e) { core.OnPodLeaving(e); }
   void operator()(const NodeSuspect& e) { core.OnNodeSuspect(e); }
+  void operator()(const FormerMembers& e) { core.OnFormerMembers(e); }
   void operator()(const CheckpointNow&) { core.OnCheckpointNow(); }
   void operator()(const Drain&) { core.OnDrain(); }
   void operator()(const FailJob& e) { core.OnFailJob(e); }

@@ -35,6 +35,7 @@ namespace muster::membership {
 using StreamId = std::uint64_t;
 
 // ---- events
+// ----------------------------------------------------------------------------------------
 
 struct Start {};  // first event; the machine begins by persisting its term
 struct Tick {};   // at least every 10 ms while anything is pending, 50 ms otherwise
@@ -70,6 +71,11 @@ struct PodLeaving {
 struct NodeSuspect {
   std::string node;
 };
+// Members that the record names and that ended with an earlier run, before this reign began: gone,
+// and nobody is evicted for it.
+struct FormerMembers {
+  std::vector<base::MemberId> members;
+};
 struct CheckpointNow {};  // everySeconds is up, or a person asked
 struct Drain {};          // finish the step, commit the state, stop (Ctrl-C, suspend)
 struct FailJob {
@@ -84,9 +90,10 @@ struct AuditWritten {
 
 using Event =
     std::variant<Start, Tick, Received, StreamClosed, Persisted, SetTarget, PodLost, PodLeaving,
-                 NodeSuspect, CheckpointNow, Drain, FailJob, Dissolve, AuditWritten>;
+                 NodeSuspect, FormerMembers, CheckpointNow, Drain, FailJob, Dissolve, AuditWritten>;
 
 // ---- commands
+// --------------------------------------------------------------------------------------
 
 struct Send {
   StreamId stream = 0;
@@ -170,6 +177,7 @@ using Command = std::variant<Send, CloseStream, Persist, StepCommitted, HeldOut,
 using Commands = std::vector<Command>;
 
 // ---- what others see
+// -------------------------------------------------------------------------------
 
 struct MemberSnapshot {
   base::MemberId id;

@@ -1,4 +1,4 @@
-// PodLost, PodLeaving, NodeSuspect: the cluster's word (M3). Only the first evicts.
+// PodLost, PodLeaving, NodeSuspect, FormerMembers: the cluster's word (M3). Only the first evicts.
 #include <algorithm>
 
 #include "operator/membership/state.h"
@@ -24,6 +24,22 @@ void Core::OnPodLeaving(const PodLeaving& leaving) {
 void Core::OnNodeSuspect(const NodeSuspect& suspect) {
   for (auto& [id, m] : members) {
     if (m.node == suspect.node) m.signs.node_suspect = true;
+  }
+}
+
+void Core::OnFormerMembers(const FormerMembers& former) {
+  std::size_t gone = 0;
+  for (const base::MemberId id : former.members) {
+    Member& m = members[id];
+    m.id = id;
+    if (m.hello || m.dead) continue;  // it lives, whatever the cluster shows
+    m.dead = true;
+    m.dead_reason = "it ended with the run before";
+    ++gone;
+  }
+  if (gone > 0) {
+    NoteThat("goes on from an earlier run, whose " + std::to_string(gone) +
+             " members ended with it");
   }
 }
 

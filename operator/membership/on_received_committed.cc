@@ -1,17 +1,8 @@
 // Committed and Evaluated: what a step brought at one member. Reports may come again (idempotent).
-#include <charconv>
-#include <cmath>
-
+#include "operator/api/quantity.h"
 #include "operator/membership/state.h"
 
 namespace muster::membership {
-
-std::string ShortestDecimal(double value) {
-  if (!std::isfinite(value)) return "";
-  char buffer[64];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
-  return std::string(buffer, end);
-}
 
 void Core::OnMessage(Member& m, const api::Committed& committed) {
   if (committed.epoch < rolled_back_epoch || !InRecord(m.id)) return;
@@ -33,7 +24,7 @@ void Core::OnMessage(Member&, const api::Evaluated& report) {
   evaluated = report.step;
   // The members go through the motions with every program; only this one has held-out data.
   if (config.spec.program.builtin != api::Builtin::kGpt) return;
-  held_out_loss = ShortestDecimal(report.held_out_loss);
+  held_out_loss = api::FormatNumber(report.held_out_loss);
   if (!held_out_loss.empty()) out.push_back(HeldOut{report.step, report.held_out_loss});
 }
 

@@ -24,11 +24,7 @@ void Core::OnMessage(Member& m, const api::Installed& installed) {
     announced->resume_step = installed.resume_step;
     installing_since = now;
   }
-  if (rescaling) {
-    api::Rescale& r = rescaling->rescale;
-    r.rebuild_seconds = std::max(r.rebuild_seconds, installed.rebuild_seconds);
-    r.synchronise_seconds = std::max(r.synchronise_seconds, installed.synchronise_seconds);
-  }
+  NoteInstalled(m, installed);
 }
 
 void Core::OnMessage(Member& m, const api::CannotReach& report) {

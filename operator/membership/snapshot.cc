@@ -33,6 +33,7 @@ std::string TimeState(const Core& core, bool had_view) {
     case Phase::kKnowing:
       return "unknown";
     case Phase::kWaiting:
+      if (had_view && core.BacksOff()) return "agreeing";
       return had_view ? "waiting_for_members" : "starting";
     case Phase::kCollecting:
     case Phase::kForming:
@@ -125,8 +126,8 @@ Snapshot SnapshotOf(const Core& core) {
 }
 
 std::optional<base::Time> NextDeadlineOf(const Core& core) {
-  const bool over = core.phase == Phase::kNew || core.phase == Phase::kDeposed ||
-                    (core.phase == Phase::kOver && !core.retry_at);
+  const bool over =
+      core.phase == Phase::kNew || core.phase == Phase::kDeposed || core.phase == Phase::kOver;
   if (over || !core.last_event) return std::nullopt;
   const base::Time last = *core.last_event;
   // Never later than a quarter of a beat: the machine must not take its own idleness for sleep

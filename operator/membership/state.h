@@ -113,6 +113,7 @@ struct RescaleLog {
   base::Time raised;  // suspicion raised or change announced
   base::Epoch epoch;  // of the view that ends it; 0: not made yet
   bool voluntary = false;
+  std::map<base::MemberId, base::Time> installed_at;  // first word of each (voluntary)
 };
 
 struct Core {
@@ -132,6 +133,7 @@ struct Core {
   void OnDrain();
   void OnFailJob(const FailJob& fail);
   void OnDissolve();
+  void OnFormerMembers(const FormerMembers& former);
   void OnAuditWritten(const AuditWritten& written);
 
   void OnHello(StreamId stream, const api::Hello& hello);
@@ -148,7 +150,7 @@ struct Core {
   void OnMessage(Member& m, const api::Leave& leave);
   void OnMessage(Member& m, const api::Failing& failing);
 
-  // ---- what the tables allow (advance.cc and the files named) ----
+  // ---- what the tables allow (core.cc and the files named) ----
   void Advance();
   void RestartSilence();  // M3: the coordinator was asleep, not they
   void JudgeMembers();    // on_tick.cc
@@ -192,6 +194,9 @@ struct Core {
   void SettleView(api::View& view);
   void EvictUnreachable(const api::View& view);
   bool FindDamage(const api::View& view);
+  void InstallFailed(const api::View& view);  // M7: backs off
+  bool BacksOff() const { return form_after && now < *form_after; }
+  void NoteInstalled(const Member& m, const api::Installed& installed);
   void NoteResumed(base::Step step);  // closes the rescale log
 
   // ---- voluntary.cc ----
@@ -238,7 +243,6 @@ struct Core {
   std::vector<base::MemberId> Recorded() const;      // newest and previous, each once, rank order
   std::vector<base::MemberId> Participants() const;  // of Recorded: alive, told, not released
   std::vector<base::MemberId> ForceMembers() const;
-  std::int32_t Desired() const { return target.desired; }
   base::Step LastStep() const { return base::Step(config.spec.training.steps); }
   base::Step HighestCommitted() const;
   base::WallTime Wall(base::Time t) const { return config.wall_at_zero + t.time_since_epoch(); }
@@ -274,12 +278,12 @@ struct Core {
   std::map<base::Epoch, std::vector<base::MemberId>> views;  // recent ones, by rank
   std::map<base::Epoch, api::View> layouts;                  // of `views`: whose slot is whose
   SetTarget target;
+  std::int32_t reached = 0;  // the target that a view last had in full; 0: none yet
 
   // The round (M4).
   base::Epoch round_epoch;
   base::Time round_started;
   std::optional<base::Time> answered_since;  // all who are connected have answered
-  std::optional<base::Time> waiting_since;
   std::optional<base::Time> below_min_since;
   bool void_kept = false;                // a checksum failed: no kept sum is believed
   std::optional<std::string> roll_back;  // E8: why everybody goes back
@@ -293,7 +297,9 @@ struct Core {
   std::map<base::MemberId, std::string> restore_failed;  // its sentence about the checkpoint
   std::optional<DamagedCheckpoint> damaged;              // until the record names it no more
   std::string cannot_install;                            // the last sentence about it
-  std::int32_t failed_installs = 0;
+  std::int32_t failed_installs = 0;                      // in a row, whoever was to blame
+  std::int32_t unexplained_installs = 0;                 // of them, those with nobody to blame
+  std::optional<base::Time> form_after;                  // the back-off ends
 
   // Commits.
   std::map<base::Step, std::map<base::MemberId, api::Committed>> reports;
@@ -314,6 +320,7 @@ struct Core {
   std::uint64_t request_count = 0;
   std::optional<base::Time> checkpoint_due;  // asked for, or broken and to be asked for again
 
+  bool resumes = false;  // goes on from an earlier run, and has no view of its own yet
   bool draining = false;
   bool below_min_over = false;  // belowMinTimeout: commit what there is, then fail
   double baseline_loss = 0;
@@ -328,6 +335,7 @@ struct Machine::State : Core {
 std::vector<std::string> InvariantsOf(const Core& core);  // invariants.cc
 Snapshot SnapshotOf(const Core& core);                    // snapshot.cc
 std::optional<base::Time> NextDeadlineOf(const Core& core);
+base::Duration InstallBackOff(std::int32_t failed);  // install.cc
 std::string ToString(Phase phase);
 
 }  // namespace muster::membership

@@ -75,12 +75,10 @@ void Core::Announce(const std::vector<base::MemberId>& leave,
   RescaleLog log;
   const bool asked =
       std::any_of(leave.begin(), leave.end(), [&](base::MemberId id) { return Find(id)->leaving; });
-  log.rescale.cause =
-      asked            ? "Drained"
-      : !leave.empty() ? "ScaledDown"
-      : target.desired > config.spec.workers.replicas * config.spec.workers.processes_per_worker
-          ? "ScaledUp"
-          : "Joined";
+  log.rescale.cause = asked                                      ? "Drained"
+                      : !leave.empty()                           ? "ScaledDown"
+                      : reached != 0 && target.desired > reached ? "ScaledUp"
+                                                                 : "Joined";
   log.rescale.from = static_cast<std::int32_t>(before.size());
   log.begun = log.raised = now;
   log.epoch = view.epoch;

@@ -43,6 +43,8 @@ std::string Describe(const membership::Event& event) {
           return "PodLeaving " + base::ToString(e.member);
         else if constexpr (std::is_same_v<E, membership::NodeSuspect>)
           return "NodeSuspect " + e.node;
+        else if constexpr (std::is_same_v<E, membership::FormerMembers>)
+          return "FormerMembers " + std::to_string(e.members.size());
         else if constexpr (std::is_same_v<E, membership::CheckpointNow>)
           return "CheckpointNow";
         else if constexpr (std::is_same_v<E, membership::Drain>)

@@ -168,7 +168,7 @@ Config Resuming(std::optional<int> checkpoint, std::vector<int> kept) {
 Rig Resumed(Config config) {
   Rig rig(std::move(config));
   rig.Start();
-  for (const int ordinal : {0, 1}) rig.Do(PodLost{M(ordinal), "its pod is gone"}, "pod lost");
+  rig.Do(FormerMembers{{M(0), M(1)}}, "former members");
   for (const int ordinal : {0, 1}) {
     rig.Hello(M(ordinal, 1));
     rig.Say(M(ordinal, 1), api::Warm{"host:1", "SkylakeX", "data", 10, 2.1}, "Warm");
@@ -253,6 +253,7 @@ TEST(DamageTest, ACheckpointThatSomebodyLoadedIsNotDropped) {
 TEST(DamageTest, AnIntactCheckpointThatNobodyCanUseFailsTheJobWithItsSentence) {
   Rig rig = Resumed(Resuming(12, {8}));
   for (int epoch = 4; epoch < 9; ++epoch) {
+    rig.After(1000);  // the back-off
     for (const int ordinal : {0, 1}) {
       rig.Say(M(ordinal, 1), api::CannotReach{base::Epoch(epoch), {}, "made by another build"},
               "cannot use the checkpoint");
