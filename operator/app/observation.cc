@@ -1,6 +1,7 @@
 #include "operator/app/observation.h"
 
 #include <algorithm>
+#include <set>
 
 namespace muster::app {
 namespace {
@@ -24,7 +25,9 @@ bool IsRunningState(api::JobState state) {
 }  // namespace
 
 Observation::Observation(job::Listed listed, bool resumes_reign)
-    : job_(std::move(listed.job)), highest_incarnation_(std::move(listed.highest_incarnation)) {
+    : job_(std::move(listed.job)),
+      highest_incarnation_(std::move(listed.highest_incarnation)),
+      resumes_reign_(resumes_reign) {
   for (job::Pod& pod : listed.pods) {
     SeeIncarnation(pod.member);
     pods_.emplace(pod.name, std::move(pod));
@@ -72,17 +75,24 @@ std::vector<membership::Event> Observation::OnPod(const job::Pod& pod) {
 }
 
 std::vector<membership::Event> Observation::LostMembers(const api::Record& record) const {
+  std::set<base::MemberId> with_pod, alive;
+  for (const auto& [name, pod] : pods_) {
+    with_pod.insert(pod.member);
+    if (!IsOver(pod)) alive.insert(pod.member);
+  }
   std::vector<membership::Event> events;
-  const auto lives = [this](base::MemberId member) {
-    return std::any_of(pods_.begin(), pods_.end(), [&](const auto& named) {
-      return named.second.member == member && !IsOver(named.second);
-    });
-  };
+  membership::FormerMembers former;
   for (const api::RecordedView* view : {&record.newest, &record.previous}) {
     for (base::MemberId member : view->members) {
-      if (!lives(member)) events.push_back(membership::PodLost{member, "its pod is gone"});
+      if (alive.contains(member)) continue;
+      if (!resumes_reign_ && !with_pod.contains(member)) {
+        former.members.push_back(member);
+      } else {
+        events.push_back(membership::PodLost{member, "its pod is gone"});
+      }
     }
   }
+  if (!former.members.empty()) events.push_back(std::move(former));
   return events;
 }
 

@@ -31,6 +31,7 @@ class Observation {
   // The cluster's words. What membership must hear of it comes back.
   std::vector<membership::Event> OnChange(const job::Change& change);
   // Members that a record names and that have no pod: they are gone, whatever the record says.
+  // Those of an earlier run have ended with it, which is nobody's loss.
   std::vector<membership::Event> LostMembers(const api::Record& record) const;
 
   void OnEvicted(const membership::Evicted& evicted);
@@ -59,6 +60,7 @@ class Observation {
   std::optional<job::Verdict> problem_;
   base::WallTime listening_since_;
   std::int32_t reached_ = 0;
+  const bool resumes_reign_;
   bool had_view_ = false;
   bool drained_ = false;
 };

@@ -37,6 +37,11 @@ class CtrlCTest(EvidenceCase):
         again.wait_for_step(committed + 10)
         again.interrupt()
         self.assertEqual(again.finish().exit, INTERRUPTED, again.tail())
+        with self.subTest("the run before is said once, and its members are nobody's loss"):
+            said = [text for _, text in again.events()]
+            self.assertEqual(sum("an earlier run" in text for text in said), 1, again.tail())
+            for text in said:
+                self.assertNotRegex(text, "evicted|pod is gone|interrupts epoch|below the minimum")
         last = self.run_story(manifest, "--replicas", 3, folder=run.folder.name)
         self.assert_same_result(last, clean)
         steps = [line["step"] for line in last.audit()]

@@ -34,6 +34,10 @@ std::vector<std::string> Words(const std::vector<Event>& events) {
       words.push_back("lost " + base::ToString(lost->member) + ": " + lost->reason);
     } else if (const auto* leaving = std::get_if<PodLeaving>(&event)) {
       words.push_back("leaving " + base::ToString(leaving->member));
+    } else if (const auto* former = std::get_if<membership::FormerMembers>(&event)) {
+      std::string ids = "former";
+      for (const base::MemberId id : former->members) ids += " " + base::ToString(id);
+      words.push_back(ids);
     } else {
       words.push_back("something else");
     }
@@ -65,12 +69,21 @@ TEST(ObservationTest, AVanishedPodIsADeathAndADeletedOneLeavesFirst) {
 }
 
 TEST(ObservationTest, MembersOfARecordWithoutAPodAreGone) {
-  Observation o(Listed(), false);
   api::Record record;
   record.newest = {base::Epoch(2), {{0, 0}, {2, 0}}};
   record.previous = {base::Epoch(1), {{3, 1}}};
-  EXPECT_THAT(Words(o.LostMembers(record)),
+  EXPECT_THAT(Words(Observation(Listed(), true).LostMembers(record)),
               testing::ElementsAre("lost 2.0: its pod is gone", "lost 3.1: its pod is gone"));
+}
+
+TEST(ObservationTest, MembersOfAnEarlierRunAreNotLostOnesOfThisRun) {
+  job::Listed listed = Listed();
+  listed.pods[1].phase = job::PodPhase::kFailed;
+  api::Record record;
+  record.newest = {base::Epoch(2), {{0, 0}, {1, 0}, {2, 0}}};
+  record.previous = {base::Epoch(1), {{3, 1}}};
+  EXPECT_THAT(Words(Observation(listed, false).LostMembers(record)),
+              testing::ElementsAre("lost 1.0: its pod is gone", "former 2.0 3.1"));
 }
 
 TEST(ObservationTest, TheRecordKnowsMembersThatHaveNotSaidHelloYet) {
