@@ -95,10 +95,12 @@ std::vector<Family> JobMetrics::Collect() const {
   if (std::isfinite(facts->loss)) {
     out.push_back(Gauge("muster_loss", "Mean loss of the last committed step.", job, facts->loss));
   }
-  out.push_back({"muster_tokens_total",
-                 "Tokens of committed steps.",
-                 SampleType::kCounter,
-                 {{job, static_cast<double>(facts->tokens_total)}}});
+  if (facts->tokens_total) {
+    out.push_back({"muster_tokens_total",
+                   "Tokens of committed steps.",
+                   SampleType::kCounter,
+                   {{job, static_cast<double>(*facts->tokens_total)}}});
+  }
   Family time{"muster_time_seconds_total",
               "Wall time of the job by what it was spent on.",
               SampleType::kCounter,

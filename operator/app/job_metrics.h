@@ -7,6 +7,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ struct JobFacts {
   std::string ns;
   std::string name;
   api::TrainingJobStatus status;
-  std::int64_t tokens_total = 0;
+  std::optional<std::int64_t> tokens_total;    // none: not known yet, left out
   double loss = 0;                             // of the last step; not finite: left out
   std::map<std::string, double> time_seconds;  // up to now, by state
 };

@@ -5,15 +5,20 @@
 namespace muster::app {
 
 void ProgressMeter::OnStep(base::Time now, const membership::StepCommitted& step) {
-  tokens_total_ += step.tokens;
+  // A coordinator knows the steps before its first one by their number alone.
+  tokens_total_ = tokens_total_ ? *tokens_total_ + step.tokens : step.step.value * step.tokens;
   loss_ = step.loss;
-  samples_.push_back({now, step.step, tokens_total_});
+  reached_ = step.step;
+  samples_.push_back({now, step.step, *tokens_total_});
   while (samples_.size() > 2 && now - samples_.front().time > kWindow) samples_.pop_front();
 }
 
-void ProgressMeter::OnRolledBack(base::Step) {
+bool ProgressMeter::OnRolledBack(base::Step step) {
   // Steps that come a second time would make the speed of the window meaningless.
   samples_.clear();
+  if (step >= reached_) return false;
+  reached_ = step;
+  return true;
 }
 
 double ProgressMeter::TokensPerSecond() const {

@@ -16,14 +16,21 @@ namespace muster::app {
 
 class ProgressMeter {
  public:
+  // `reached`: the step that the coordinators before this one told of.
+  explicit ProgressMeter(base::Step reached = {}) : reached_(reached) {}
+
   void OnStep(base::Time now, const membership::StepCommitted& step);
   void OnHeldOut(const membership::HeldOut& held_out) { held_out_ = held_out.loss; }
-  void OnRolledBack(base::Step step);
+  // True when steps that were told of are undone. A first view that takes up what the run before
+  // left goes back from nothing, which is no news.
+  bool OnRolledBack(base::Step step);
 
   // `written` is what an earlier coordinator wrote: it holds until something newer is known.
   api::Progress Make(const api::Progress& written, std::int64_t steps, base::Step committed,
                      base::WallTime now) const;
-  std::int64_t tokens_total() const { return tokens_total_; }
+  // Tokens of committed steps since the job's first; steps that come a second time count again.
+  // None before the first commit of this reign: every step of a job has as many.
+  std::optional<std::int64_t> tokens_total() const { return tokens_total_; }
   std::optional<double> loss() const { return loss_; }
   double TokensPerSecond() const;
 
@@ -37,7 +44,8 @@ class ProgressMeter {
   static constexpr base::Duration kWindow = std::chrono::seconds(10);
 
   std::deque<Sample> samples_;
-  std::int64_t tokens_total_ = 0;
+  base::Step reached_;
+  std::optional<std::int64_t> tokens_total_;
   std::optional<double> loss_;
   std::optional<double> held_out_;
 };

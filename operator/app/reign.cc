@@ -47,10 +47,10 @@ Reign::Reign(Options options)
       machine_(MakeConfig(options)),
       observation_(options.listed, options.reigns > 1),
       audit_(std::move(options.audit)),
+      progress_(base::Step(options.listed.job.status.progress.step)),
       ledger_(options.listed.job.status.time_seconds),
       checkpoint_asked_at_(clock_.Now()),
       die_after_(options.die_after) {
-  reached_step_ = options.listed.job.status.progress.step;
   if (options.record) found_epoch_ = options.record->newest.epoch;
 }
 

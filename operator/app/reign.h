@@ -102,7 +102,6 @@ class Reign final {
   TimeLedger ledger_;
   std::vector<api::Rescale> new_rescales_;
   std::optional<base::Epoch> found_epoch_;  // of the record at the start; looked at once settled
-  std::int64_t reached_step_ = 0;           // highest that the users were told of
 
   std::set<std::string> expected_pods_;  // created, not yet seen in the watch
   base::Time expected_until_;

@@ -43,7 +43,6 @@ void Reign::CountTowardsDeath(bool is_interrupt) {
 void Reign::Obey(membership::StepCommitted step) {
   const Instant at = At();
   progress_.OnStep(at.now, step);
-  reached_step_ = step.step.value;
   if (audit_ != nullptr) {
     if (auto written = audit_->Append(step, at.wall); written.ok()) {
       own_events_.push_back(membership::AuditWritten{step.step});
@@ -65,15 +64,13 @@ void Reign::Obey(membership::HeldOut held_out) {
 }
 
 void Reign::Obey(membership::RolledBack rolled_back) {
-  progress_.OnRolledBack(rolled_back.step);
+  const bool news = progress_.OnRolledBack(rolled_back.step);
   if (audit_ != nullptr) {
     if (auto written = audit_->RollBack(rolled_back.step); !written.ok()) {
       log_.Error("audit", base::Message(written));
     }
   }
-  // A first view that takes up what the run before left goes back from nothing.
-  if (rolled_back.step.value >= reached_step_) return;
-  reached_step_ = rolled_back.step.value;
+  if (!news) return;
   log_.Warning("membership", "rolled back",
                {{"step", rolled_back.step}, {"reason", rolled_back.reason}});
   environment_.Tell(job::RolledBack{rolled_back.step, rolled_back.reason});

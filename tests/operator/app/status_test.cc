@@ -153,6 +153,37 @@ TEST(ProgressTest, SpeedAndTimeLeftComeFromTheWindow) {
   EXPECT_EQ(meter.Make({}, 11, base::Step(0), At(0)).estimated_completion_time, std::nullopt);
 }
 
+membership::StepCommitted Committed(std::int64_t step) {
+  membership::StepCommitted committed;
+  committed.step = base::Step(step);
+  committed.tokens = 100;
+  return committed;
+}
+
+TEST(ProgressTest, TokensGoOnOverCoordinatorsAndRollBacksCountAgain) {
+  ProgressMeter first;
+  EXPECT_EQ(first.tokens_total(), std::nullopt);
+  for (int step = 1; step <= 4; ++step) first.OnStep({}, Committed(step));
+  EXPECT_EQ(first.tokens_total(), 400);
+  // It told the members of steps 5 and 6, and died before it had written that down.
+  ProgressMeter second(base::Step(4));
+  EXPECT_EQ(second.tokens_total(), std::nullopt) << "nothing is better than a number that falls";
+  second.OnStep({}, Committed(7));
+  EXPECT_EQ(second.tokens_total(), 700);
+  second.OnRolledBack(base::Step(5));
+  second.OnStep({}, Committed(6));
+  EXPECT_EQ(second.tokens_total(), 800);
+}
+
+TEST(ProgressTest, GoingBackIsNewsOnlyBelowWhatWasTold) {
+  ProgressMeter meter(base::Step(12));
+  EXPECT_FALSE(meter.OnRolledBack(base::Step(12))) << "a run that goes on from its checkpoint";
+  EXPECT_TRUE(meter.OnRolledBack(base::Step(8)));
+  EXPECT_FALSE(meter.OnRolledBack(base::Step(8))) << "once is enough";
+  for (int step = 9; step <= 10; ++step) meter.OnStep({}, Committed(step));
+  EXPECT_TRUE(meter.OnRolledBack(base::Step(8)));
+}
+
 TEST(ProgressTest, WhatAnEarlierCoordinatorWroteHoldsUntilSomethingIsKnown) {
   api::Progress written;
   written.loss = "3.5";
