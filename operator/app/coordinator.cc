@@ -103,8 +103,9 @@ std::int64_t DieAfter() {
 // Everything that a reign needs and that can fail; a failure is told to the cluster as final.
 class Setup {
  public:
-  Setup(Inbox& inbox, local::ApiClient& cluster, const runtime::Logger& log)
-      : inbox_(inbox), cluster_(cluster), log_(log) {}
+  Setup(Inbox& inbox, local::ApiClient& cluster, const runtime::Logger& log,
+        const std::string& ns)
+      : inbox_(inbox), cluster_(cluster), log_(log), metrics_(ns) {}
 
   absl::Status Reign(local::Opening opening) {
     const local::ClusterSettings settings = opening.settings;
@@ -143,6 +144,7 @@ class Setup {
     runtime::HttpEndpoint::Options options;
     options.port = settings.metrics_port;
     options.metrics = [this] { return metrics_.Text(); };
+    options.ready = [this] { return metrics_.Ready(); };
     auto endpoint = runtime::HttpEndpoint::Create(std::move(options));
     if (!endpoint.ok()) return GiveUp("PortTaken", endpoint.status());
     endpoint_ = std::move(*endpoint);
@@ -194,7 +196,7 @@ int RunCoordinator(const CoordinatorOptions& options) {
   });
   absl::Status ended;
   if (auto opening = WaitForOpening(inbox, clock); opening.ok()) {
-    ended = Setup(inbox, **cluster, log).Reign(std::move(*opening));
+    ended = Setup(inbox, **cluster, log, opening->job.ns).Reign(std::move(*opening));
   } else {
     ended = opening.status();
   }

@@ -23,24 +23,80 @@ Labels With(Labels labels, const char* name, std::string value) {
   return labels;
 }
 
+// Why a member can be evicted, and what else makes a view: docs/reasons.md.
+constexpr const char* kEvictions[] = {"WorkerKilled", "StreamLost",  "HeartbeatTimeout",
+                                      "Stalled",      "CannotReach", "DigestMismatch"};
+constexpr const char* kGrowing[] = {"FirstView", "Joined", "ScaledUp"};
+constexpr const char* kShrinking[] = {"ScaledDown", "Drained"};
+
+constexpr const char* kTimeStates[] = {
+    "starting",   "productive",    "detecting",           "agreeing", "rebuilding", "synchronising",
+    "evaluating", "checkpointing", "waiting_for_members", "unknown"};
+
 Family Gauge(const char* name, const char* help, const Labels& labels, double value) {
   return {name, help, SampleType::kGauge, {{labels, value}}};
 }
 
+Family Counter(const char* name, const char* help, const Labels& labels, std::int64_t value) {
+  return {name, help, SampleType::kCounter, {{labels, static_cast<double>(value)}}};
+}
+
+Family States(const api::TrainingJobStatus& status, const Labels& job) {
+  Family states{
+      "muster_trainingjob_state", "1 for the state that the job is in.", SampleType::kGauge, {}};
+  for (api::JobState state : kStates) {
+    states.samples.push_back(
+        {With(job, "state", std::string(api::ToString(state))), state == status.state ? 1.0 : 0.0});
+  }
+  return states;
+}
+
+Family Times(std::map<std::string, double> seconds, const Labels& job) {
+  for (const char* state : kTimeStates) seconds.try_emplace(state, 0.0);
+  Family times{"muster_trainingjob_time_seconds_total",
+               "Wall time of the job by what it was spent on.",
+               SampleType::kCounter,
+               {}};
+  for (const auto& [state, value] : seconds) {
+    times.samples.push_back({With(job, "state", state), value});
+  }
+  return times;
+}
+
 }  // namespace
 
-JobMetrics::JobMetrics()
-    : digest_mismatches_(metrics_.MakeCounter("muster_digest_mismatches_total",
-                                              "Times that members' digests of one step differed.")),
+JobMetrics::JobMetrics(const std::string& ns)
+    : namespace_({{"namespace", ns}}),
+      digest_mismatches_(metrics_.MakeCounter("muster_trainingjob_digest_mismatches_total",
+                                              "Times that members' digests of one step differed.",
+                                              namespace_)),
       reconciles_(metrics_.MakeCounter("controller_runtime_reconcile_total", "Plans made.",
-                                       {{"controller", "trainingjob"}})),
-      detection_seconds_(metrics_.MakeHistogram(
-          "muster_detection_seconds", "From a fault to its eviction.", runtime::SecondsBounds())),
-      stall_seconds_(metrics_.MakeHistogram("muster_stall_seconds",
-                                            "Training time that one rescale took.",
-                                            runtime::SecondsBounds())) {
+                                       {{"controller", "trainingjob"}})) {
+  for (const char* reason : kEvictions) {
+    Evictions(reason);
+    Rescales(reason, "down");
+  }
+  for (const char* cause : kGrowing) Rescales(cause, "up");
+  for (const char* cause : kShrinking) Rescales(cause, "down");
+  for (const char* reason : {"no_space", "other"}) Abandoned(reason);
   metrics_.AddBuildInfo("muster");
   metrics_.AddCollector([this] { return Collect(); });
+}
+
+runtime::Counter JobMetrics::Rescales(const std::string& cause, const std::string& direction) {
+  return metrics_.MakeCounter("muster_trainingjob_rescales_total", "Changes of membership.",
+                              With(With(namespace_, "cause", cause), "direction", direction));
+}
+
+runtime::Counter JobMetrics::Evictions(const std::string& reason) {
+  return metrics_.MakeCounter("muster_trainingjob_evictions_total", "Members evicted.",
+                              With(namespace_, "reason", reason));
+}
+
+runtime::Counter JobMetrics::Abandoned(const std::string& reason) {
+  return metrics_.MakeCounter("muster_trainingjob_checkpoints_abandoned_total",
+                              "Checkpoints that were begun and not committed.",
+                              With(namespace_, "reason", reason));
 }
 
 void JobMetrics::Publish(JobFacts facts) {
@@ -48,71 +104,82 @@ void JobMetrics::Publish(JobFacts facts) {
 }
 
 void JobMetrics::OnRescale(const api::Rescale& rescale) {
-  const char* direction = rescale.to > rescale.from   ? "up"
+  Rescales(rescale.cause, rescale.to > rescale.from   ? "up"
                           : rescale.to < rescale.from ? "down"
-                                                      : "same";
-  metrics_
-      .MakeCounter("muster_rescales_total", "Changes of membership.",
-                   {{"cause", rescale.cause}, {"direction", direction}})
+                                                      : "same")
       .Increment();
-  if (rescale.detect_seconds > 0) detection_seconds_.Observe(rescale.detect_seconds);
-  stall_seconds_.Observe(rescale.stall_seconds);
+  const Labels labels = With(namespace_, "cause", rescale.cause);
+  // What was asked for had nothing to be detected.
+  if (rescale.detect_seconds > 0) {
+    metrics_
+        .MakeHistogram("muster_trainingjob_detection_seconds",
+                       "From the first sign of a fault to the decision.", runtime::SecondsBounds(),
+                       labels)
+        .Observe(rescale.detect_seconds);
+  }
+  metrics_
+      .MakeHistogram("muster_trainingjob_stall_seconds", "Training time that one change took.",
+                     runtime::SecondsBounds(), labels)
+      .Observe(rescale.stall_seconds);
 }
 
-void JobMetrics::OnEvicted(const std::string& reason) {
-  metrics_.MakeCounter("muster_evictions_total", "Members evicted.", {{"reason", reason}})
-      .Increment();
-}
+void JobMetrics::OnEvicted(const std::string& reason) { Evictions(reason).Increment(); }
 
 void JobMetrics::OnCheckpointAbandoned(bool no_space) {
-  metrics_
-      .MakeCounter("muster_checkpoints_abandoned_total", "Checkpoints that were not committed.",
-                   {{"reason", no_space ? "no_space" : "other"}})
-      .Increment();
+  Abandoned(no_space ? "no_space" : "other").Increment();
+}
+
+absl::Status JobMetrics::Ready() const {
+  const std::shared_ptr<const JobFacts> facts = facts_.load();
+  if (facts != nullptr && facts->listening) return absl::OkStatus();
+  return base::Unavailable("the coordinator does not take members yet");
 }
 
 std::vector<Family> JobMetrics::Collect() const {
   const std::shared_ptr<const JobFacts> facts = facts_.load();
   if (facts == nullptr) return {};
   const api::TrainingJobStatus& status = facts->status;
-  const Labels job = {{"namespace", facts->ns}, {"job_name", facts->name}};
+  const api::TrainingJobSpec& spec = facts->spec;
+  const Labels job = With(With(namespace_, "namespace", facts->ns), "job_name", facts->name);
   std::vector<Family> out;
-  Family states{
-      "muster_trainingjob_state", "1 for the state that the job is in.", SampleType::kGauge, {}};
-  for (api::JobState state : kStates) {
-    states.samples.push_back(
-        {With(job, "state", std::string(api::ToString(state))), state == status.state ? 1.0 : 0.0});
-  }
-  out.push_back(std::move(states));
-  out.push_back(Gauge("muster_world_size", "Members of the view in force.", job, status.members));
-  out.push_back(Gauge("muster_desired_world_size", "Members that the job wants.", job,
+  const Labels info = With(With(job, "program", std::string(api::ToString(spec.program.builtin))),
+                           "reduction", std::string(api::ToString(spec.training.reduction)));
+  out.push_back(Gauge("muster_trainingjob_info", "Always 1.", info, 1));
+  out.push_back(States(status, job));
+  out.push_back(
+      Gauge("muster_trainingjob_world_size", "Members of the view in force.", job, status.members));
+  out.push_back(Gauge("muster_trainingjob_desired_world_size", "Members that the job wants.", job,
                       status.desired_members));
+  out.push_back(Gauge("muster_trainingjob_min_members", "Members below which training waits.", job,
+                      spec.workers.min_replicas * spec.workers.processes_per_worker));
   const double epoch =
       status.membership ? static_cast<double>(status.membership->newest.epoch.value) : 0.0;
-  out.push_back(Gauge("muster_epoch", "Number of the newest persisted view.", job, epoch));
-  out.push_back(Gauge("muster_step", "Lowest committed step of the view.", job,
+  out.push_back(
+      Gauge("muster_trainingjob_epoch", "Number of the newest persisted view.", job, epoch));
+  out.push_back(Gauge("muster_trainingjob_step", "Lowest committed step of the view.", job,
                       static_cast<double>(status.progress.step)));
   if (std::isfinite(facts->loss)) {
-    out.push_back(Gauge("muster_loss", "Mean loss of the last committed step.", job, facts->loss));
+    out.push_back(Gauge("muster_trainingjob_loss", "Mean loss of the last committed step.", job,
+                        facts->loss));
+  }
+  if (facts->steps_total) {
+    out.push_back(
+        Counter("muster_trainingjob_steps_total", "Steps committed.", job, *facts->steps_total));
   }
   if (facts->tokens_total) {
-    out.push_back({"muster_tokens_total",
-                   "Tokens of committed steps.",
-                   SampleType::kCounter,
-                   {{job, static_cast<double>(*facts->tokens_total)}}});
+    out.push_back(Counter("muster_trainingjob_tokens_total", "Tokens of committed steps.", job,
+                          *facts->tokens_total));
   }
-  Family time{"muster_time_seconds_total",
-              "Wall time of the job by what it was spent on.",
-              SampleType::kCounter,
-              {}};
-  for (const auto& [state, seconds] : facts->time_seconds) {
-    time.samples.push_back({With(job, "state", state), seconds});
-  }
-  out.push_back(std::move(time));
+  out.push_back(Times(facts->time_seconds, job));
   if (status.checkpoint) {
-    out.push_back(Gauge("muster_checkpoint_last_committed_timestamp_seconds",
+    out.push_back(Gauge("muster_trainingjob_checkpoint_last_committed_timestamp_seconds",
                         "When the newest checkpoint was committed.", job,
                         base::ToSeconds(status.checkpoint->time.time_since_epoch())));
+  }
+  if (spec.checkpoint.every_seconds > 0) {
+    out.push_back(Gauge("muster_trainingjob_checkpoint_interval_seconds",
+                        "spec.checkpoint.everySeconds.", job,
+                        static_cast<double>(spec.checkpoint.every_seconds)));
   }
   return out;
 }

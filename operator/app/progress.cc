@@ -6,6 +6,7 @@ namespace muster::app {
 
 void ProgressMeter::OnStep(base::Time now, const membership::StepCommitted& step) {
   // A coordinator knows the steps before its first one by their number alone.
+  steps_total_ = steps_total_ ? *steps_total_ + 1 : step.step.value;
   tokens_total_ = tokens_total_ ? *tokens_total_ + step.tokens : step.step.value * step.tokens;
   loss_ = step.loss;
   reached_ = step.step;

@@ -28,8 +28,9 @@ class ProgressMeter {
   // `written` is what an earlier coordinator wrote: it holds until something newer is known.
   api::Progress Make(const api::Progress& written, std::int64_t steps, base::Step committed,
                      base::WallTime now) const;
-  // Tokens of committed steps since the job's first; steps that come a second time count again.
+  // Steps and tokens committed since the job's first; steps that come a second time count again.
   // None before the first commit of this reign: every step of a job has as many.
+  std::optional<std::int64_t> steps_total() const { return steps_total_; }
   std::optional<std::int64_t> tokens_total() const { return tokens_total_; }
   std::optional<double> loss() const { return loss_; }
   double TokensPerSecond() const;
@@ -45,6 +46,7 @@ class ProgressMeter {
 
   std::deque<Sample> samples_;
   base::Step reached_;
+  std::optional<std::int64_t> steps_total_;
   std::optional<std::int64_t> tokens_total_;
   std::optional<double> loss_;
   std::optional<double> held_out_;

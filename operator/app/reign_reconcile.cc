@@ -109,7 +109,10 @@ void Reign::WriteStatus(const job::Plan& plan, const job::Observed& observed, co
   const api::TrainingJobStatus status = MakeStatus(in);
   JobFacts facts{job.ns,
                  job.name,
+                 job.spec,
                  status,
+                 listening_,
+                 progress_.steps_total(),
                  progress_.tokens_total(),
                  progress_.loss().value_or(std::numeric_limits<double>::quiet_NaN()),
                  ledger_.Totals(at.wall)};

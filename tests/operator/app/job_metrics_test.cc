@@ -1,0 +1,184 @@
+// The coordinator's metrics as a scrape sees them: names, labels, values, and zeros from the start.
+#include "operator/app/job_metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <set>
+#include <sstream>
+
+namespace muster::app {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+JobFacts Facts() {
+  JobFacts facts;
+  facts.ns = "lab";
+  facts.name = "licences";
+  facts.spec.workers.min_replicas = 2;
+  facts.spec.program.builtin = api::Builtin::kBench;
+  facts.spec.training.reduction = api::Reduction::kExact32;
+  facts.spec.checkpoint.every_seconds = 0;
+  facts.status.state = api::JobState::kDegraded;
+  facts.status.members = 3;
+  facts.status.desired_members = 4;
+  facts.status.progress.step = 120;
+  facts.status.membership.emplace().newest.epoch = base::Epoch(7);
+  facts.listening = true;
+  facts.steps_total = 20;
+  facts.tokens_total = 4096;
+  facts.loss = 2.5;
+  facts.time_seconds = {{"productive", 12.5}, {"recomputing", 1.5}};
+  return facts;
+}
+
+std::string Labels(const std::string& more = "") {
+  return "{job_name=\"licences\",namespace=\"lab\"" + more + "} ";
+}
+
+// The text's line that begins with `series`, without it; empty: there is none.
+std::string ValueOf(const std::string& text, const std::string& series) {
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with(series)) return line.substr(series.size());
+  }
+  return "";
+}
+
+TEST(JobMetricsTest, EachSeriesOfTheJobHasItsLabelsAndItsValue) {
+  JobMetrics metrics("lab");
+  metrics.Publish(Facts());
+  const std::string text = metrics.Text();
+  const std::pair<const char*, const char*> values[] = {
+      {"world_size", "3"},   {"desired_world_size", "4"},
+      {"min_members", "2"},  {"epoch", "7"},
+      {"step", "120"},       {"loss", "2.5"},
+      {"steps_total", "20"}, {"tokens_total", "4096"}};
+  for (const auto& [name, value] : values) {
+    EXPECT_EQ(ValueOf(text, "muster_trainingjob_" + std::string(name) + Labels()), value) << name;
+  }
+  EXPECT_EQ(
+      ValueOf(text, "muster_trainingjob_info" + Labels(",program=\"bench\",reduction=\"Exact32\"")),
+      "1");
+  EXPECT_EQ(
+      ValueOf(text, "muster_trainingjob_time_seconds_total" + Labels(",state=\"productive\"")),
+      "12.5");
+  EXPECT_EQ(ValueOf(text, "muster_trainingjob_time_seconds_total" + Labels(",state=\"agreeing\"")),
+            "0");
+  EXPECT_EQ(
+      ValueOf(text, "muster_trainingjob_time_seconds_total" + Labels(",state=\"recomputing\"")),
+      "1.5");
+}
+
+TEST(JobMetricsTest, OneOfEightStatesIsOne) {
+  JobMetrics metrics("lab");
+  metrics.Publish(Facts());
+  const std::string text = metrics.Text();
+  for (const char* state : {"Pending", "Starting", "Running", "Degraded", "Resizing", "Suspended",
+                            "Succeeded", "Failed"}) {
+    const std::string label = std::string(",state=\"") + state + "\"";
+    EXPECT_EQ(ValueOf(text, "muster_trainingjob_state" + Labels(label)),
+              std::string(state) == "Degraded" ? "1" : "0")
+        << state;
+  }
+}
+
+TEST(JobMetricsTest, WhatIsNotKnownIsLeftOut) {
+  JobMetrics metrics("lab");
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("job_name")));
+  JobFacts facts = Facts();
+  facts.loss = std::numeric_limits<double>::quiet_NaN();
+  metrics.Publish(facts);
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("trainingjob_loss")));
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("trainingjob_checkpoint_last")));
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("trainingjob_checkpoint_interval")));
+  facts.spec.checkpoint.every_seconds = 600;
+  facts.status.checkpoint.emplace().time = base::WallTime(std::chrono::seconds(1'700'000'000));
+  metrics.Publish(facts);
+  EXPECT_EQ(ValueOf(metrics.Text(),
+                    "muster_trainingjob_checkpoint_last_committed_timestamp_seconds" + Labels()),
+            "1700000000");
+  EXPECT_EQ(ValueOf(metrics.Text(), "muster_trainingjob_checkpoint_interval_seconds" + Labels()),
+            "600");
+}
+
+TEST(JobMetricsTest, CountersOfEventsBeginAtZeroAndCarryNoJob) {
+  JobMetrics metrics("lab");
+  metrics.Publish(Facts());
+  const std::string none = metrics.Text();
+  const std::string rescales =
+      "muster_trainingjob_rescales_total{cause=\"WorkerKilled\",direction=\"down\",namespace="
+      "\"lab\"} ";
+  const std::string evictions =
+      "muster_trainingjob_evictions_total{namespace=\"lab\",reason=\"HeartbeatTimeout\"} ";
+  const std::string mismatches = "muster_trainingjob_digest_mismatches_total{namespace=\"lab\"} ";
+  const std::string abandoned =
+      "muster_trainingjob_checkpoints_abandoned_total{namespace=\"lab\",reason=\"no_space\"} ";
+  for (const std::string& series : {rescales, evictions, mismatches, abandoned}) {
+    EXPECT_EQ(ValueOf(none, series), "0") << series;
+  }
+  EXPECT_THAT(none, Not(HasSubstr("detection_seconds")));
+  api::Rescale lost;
+  lost.cause = "WorkerKilled";
+  lost.from = 4;
+  lost.to = 3;
+  lost.detect_seconds = 0.004;
+  lost.stall_seconds = 0.03;
+  metrics.OnRescale(lost);
+  metrics.OnEvicted("HeartbeatTimeout");
+  metrics.OnDigestMismatch();
+  metrics.OnCheckpointAbandoned(true);
+  const std::string some = metrics.Text();
+  for (const std::string& series : {rescales, evictions, mismatches, abandoned}) {
+    EXPECT_EQ(ValueOf(some, series), "1") << series;
+  }
+  const std::string labels = "{cause=\"WorkerKilled\",namespace=\"lab\"} ";
+  EXPECT_EQ(ValueOf(some, "muster_trainingjob_detection_seconds_sum" + labels), "0.004");
+  EXPECT_EQ(ValueOf(some, "muster_trainingjob_stall_seconds_count" + labels), "1");
+}
+
+TEST(JobMetricsTest, AChangeThatWasAskedForWasNotDetected) {
+  JobMetrics metrics("lab");
+  api::Rescale joined;
+  joined.cause = "ScaledUp";
+  joined.from = 3;
+  joined.to = 4;
+  joined.stall_seconds = 0.01;
+  metrics.OnRescale(joined);
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("detection_seconds")));
+  EXPECT_EQ(ValueOf(metrics.Text(),
+                    "muster_trainingjob_rescales_total{cause=\"ScaledUp\",direction=\"up\","
+                    "namespace=\"lab\"} "),
+            "1");
+}
+
+// Everything about jobs has one prefix; what is common to controllers has the names people chart.
+TEST(JobMetricsTest, EveryNameBeginsAsTheDocumentSays) {
+  JobMetrics metrics("lab");
+  metrics.Publish(Facts());
+  std::istringstream in(metrics.Text());
+  std::set<std::string> others;
+  for (std::string line; std::getline(in, line);) {
+    if (line.empty() || line.starts_with("#") || line.starts_with("muster_trainingjob_")) continue;
+    others.insert(line.substr(0, line.find('{')));
+  }
+  EXPECT_EQ(others,
+            (std::set<std::string>{"controller_runtime_reconcile_total", "muster_build_info"}));
+}
+
+TEST(JobMetricsTest, ReadyOnceMembersMayCome) {
+  JobMetrics metrics("lab");
+  EXPECT_EQ(base::Message(metrics.Ready()), "the coordinator does not take members yet");
+  JobFacts facts = Facts();
+  facts.listening = false;
+  metrics.Publish(facts);
+  EXPECT_FALSE(metrics.Ready().ok());
+  metrics.Publish(Facts());
+  EXPECT_TRUE(metrics.Ready().ok());
+}
+
+}  // namespace
+}  // namespace muster::app
