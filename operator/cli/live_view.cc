@@ -16,9 +16,9 @@ std::string Header(const RunState& state) {
   std::string out = state.name + "  epoch " + std::to_string(state.live.epoch.value) + "  " +
                     std::to_string(state.live.size) + "/" + std::to_string(state.live.desired) +
                     " members";
-  if (!state.live.time_state.empty()) out += "  " + state.live.time_state;
-  if (state.draining) out += "  DRAINING (Ctrl-C again ends at once)";
-  return out;
+  if (state.draining) return out + "  DRAINING (Ctrl-C again ends at once)";
+  const std::string& doing = state.live.time_state;
+  return doing.empty() || doing == "unknown" ? out : out + "  " + doing;
 }
 
 std::string ProgressBar(const RunState& state, std::size_t width) {
@@ -53,12 +53,16 @@ std::string Doing(const local::LiveMember& member) {
   return out;
 }
 
+std::string Row(const std::string& rank, const std::string& worker, const std::string& member,
+                const std::string& node, const std::string& pid, const std::string& doing) {
+  return "  " + PadLeft(rank, 4) + "  " + PadRight(worker, 12) + PadRight(member, 8) +
+         PadRight(node, 9) + PadRight(pid, 9) + doing;
+}
+
 std::string MemberLine(const local::LiveMember& member, std::size_t rank) {
-  const std::string place = member.in_view ? std::to_string(rank) : "-";
-  return "  " + PadLeft(place, 3) + "  " +
-         PadRight("worker-" + std::to_string(member.id.ordinal), 12) +
-         PadRight(base::ToString(member.id), 7) + PadRight(member.node, 9) +
-         PadRight(std::to_string(member.pid), 9) + Doing(member);
+  return Row(member.in_view ? std::to_string(rank) : "-",
+             "worker-" + std::to_string(member.id.ordinal), base::ToString(member.id), member.node,
+             std::to_string(member.pid), Doing(member));
 }
 
 void AddMembers(const RunState& state, std::size_t most, std::vector<std::string>& lines) {
@@ -66,6 +70,7 @@ void AddMembers(const RunState& state, std::size_t most, std::vector<std::string
   const std::size_t shown =
       members.size() <= most ? members.size() : most - std::min<std::size_t>(most, 1);
   std::size_t rank = 0;
+  if (shown > 0) lines.push_back(Row("rank", "worker", "member", "node", "pid", "doing"));
   for (std::size_t i = 0; i < shown; ++i) {
     lines.push_back(MemberLine(members[i], rank));
     rank += members[i].in_view ? 1 : 0;
@@ -99,7 +104,7 @@ std::vector<std::string> LiveLines(const RunState& state, std::size_t width, std
   const std::vector<std::string> rescale = RescaleLines(state);
   const std::size_t fixed = lines.size() + rescale.size();
   const std::size_t room = height > fixed ? height - fixed : 0;
-  AddMembers(state, room > 2 ? room - 2 : room, lines);
+  AddMembers(state, room > 3 ? room - 3 : room, lines);  // the head, and two events
   lines.insert(lines.end(), rescale.begin(), rescale.end());
   const std::size_t left = height > lines.size() ? height - lines.size() : 0;
   const std::size_t news = std::min(left, state.recent.size());

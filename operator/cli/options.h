@@ -54,7 +54,10 @@ using Command = std::variant<Said, RunOptions, ValidateOptions, ExplainOptions, 
 inline constexpr int kExitSucceeded = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
-inline constexpr int kExitInterrupted = 130;  // as shells have it: 128 + SIGINT
+// 128 + SIGINT, as shells have it for a program that Ctrl-C stopped. One number for all ways to be
+// stopped, SIGTERM and a lost terminal included: what a script wants to know is that the same
+// command goes on.
+inline constexpr int kExitInterrupted = 130;
 
 // args without the program's name.
 Command ParseCommandLine(const std::vector<std::string>& args);

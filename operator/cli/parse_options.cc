@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "operator/api/schema.h"
 #include "operator/cli/fault_spec.h"
 #include "operator/cli/options.h"
 
@@ -42,11 +43,15 @@ Examples:
   muster run job.yaml --nodes 2 --kill node-1@time=30s --scale 7@step=200
   muster run job.yaml --output json > status.json
 
-Ctrl-C finishes the step, commits the state and says how to go on; a second one ends at once.
-The same command goes on from the last committed checkpoint, with any number of workers.
+Ctrl-C (or SIGTERM, or the end of the terminal) finishes the step, commits the state and says how
+to go on; a second one ends at once. The same command goes on from the last committed checkpoint,
+with any number of workers.
 
-Exit status: 0 succeeded; 1 the job failed; 2 wrong usage, a bad manifest, or a fault that never
-fired; 130 stopped by Ctrl-C.)";
+Exit status:
+  0    the job succeeded
+  1    the job failed: the last lines say the reason
+  2    wrong usage, a bad manifest, or a fault that never fired
+  130  stopped, as by Ctrl-C (128 + SIGINT): nothing failed, the same command goes on)";
 
 constexpr char kValidateFooter[] = R"(
 Prints a line for each error and warning:
@@ -153,6 +158,35 @@ Said Usage(const std::string& sentence, const std::string& command) {
           kExitUsage};
 }
 
+std::string DidYouMean(const std::string& word, const std::vector<std::string>& known) {
+  const std::vector<std::string_view> names(known.begin(), known.end());
+  const std::string near = api::Nearest(word, names);
+  return near.empty() ? "" : "; did you mean " + near + "?";
+}
+
+// A sentence for the first word that is neither a command, an option nor a file; nothing: CLI11
+// knows better what is wrong.
+std::string UnknownWord(const CLI::App& app, const std::string& command,
+                        const std::vector<std::string>& args) {
+  std::vector<std::string> known;
+  if (command.empty()) {
+    for (const CLI::App* one : app.get_subcommands([](const CLI::App*) { return true; })) {
+      if (!one->get_group().empty()) known.push_back(one->get_name());
+    }
+    if (args.empty() || args.front().starts_with("-")) return "";
+    return "there is no command " + args.front() + DidYouMean(args.front(), known);
+  }
+  for (const CLI::Option* option : app.get_subcommand(command)->get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  for (const std::string& arg : args) {
+    const std::string name = arg.substr(0, arg.find('='));
+    if (!name.starts_with("--") || std::ranges::find(known, name) != known.end()) continue;
+    return "there is no option " + name + DidYouMean(name, known);
+  }
+  return "";
+}
+
 }  // namespace
 
 Command ParseCommandLine(const std::vector<std::string>& args) {
@@ -180,7 +214,8 @@ Command ParseCommandLine(const std::vector<std::string>& args) {
   } catch (const CLI::CallForHelp&) {
     return Said{command.empty() ? app.help() : app.get_subcommand(command)->help("muster"), 0};
   } catch (const CLI::ParseError& error) {
-    return Usage(error.what(), command);
+    const std::string unknown = UnknownWord(app, command, args);
+    return Usage(unknown.empty() ? error.what() : unknown, command);
   }
   const Output form = output == "json" ? Output::kJson : Output::kText;
   if (version || command == "version") return VersionOptions{};

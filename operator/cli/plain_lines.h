@@ -11,6 +11,10 @@
 
 namespace muster::cli {
 
+// What Ctrl-C has begun, and how to have it otherwise.
+inline constexpr std::string_view kDrainingText =
+    "stopping: the step is finished and the state committed (Ctrl-C again ends at once)";
+
 // What is told about an event; empty when a person need not hear of each.
 std::string EventLine(const local::LocalEvent& event);
 

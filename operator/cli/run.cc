@@ -10,8 +10,10 @@
 #include <filesystem>
 #include <istream>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <thread>
+#include <vector>
 
 #include "operator/api/training_job_json.h"
 #include "operator/cli/fault_spec.h"
@@ -51,17 +53,30 @@ absl::StatusOr<local::Programs> FindPrograms() {
   return local::Programs{self.string(), worker.string()};
 }
 
-// Turns the first Ctrl-C into a drain and the second into an end, until it is destroyed.
+// A blocked signal arrives although it is ignored, so what nohup asks for has to be asked about.
+std::vector<int> StopSignals() {
+  std::vector<int> numbers = {SIGINT, SIGTERM};
+  struct sigaction now{};
+  if (sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) {
+    numbers.push_back(SIGHUP);
+  }
+  return numbers;
+}
+
+// Turns the first Ctrl-C (or SIGTERM) into a drain and the second into an end, until it is
+// destroyed. A terminal that goes away is a drain too, and never more: shell and kernel both send
+// SIGHUP then.
 class Interrupts final {
  public:
   Interrupts(runtime::Signals& signals, local::LocalCluster& cluster, std::atomic<bool>& draining)
       : thread_([&signals, &cluster, &draining](std::stop_token stop) {
           while (!stop.stop_requested()) {
-            if (!signals.Wait(std::chrono::milliseconds(100))) continue;
-            if (draining.exchange(true)) {
-              cluster.EndNow();
-            } else {
+            const std::optional<int> number = signals.Wait(std::chrono::milliseconds(100));
+            if (!number) continue;
+            if (!draining.exchange(true)) {
               cluster.Drain();
+            } else if (*number != SIGHUP) {
+              cluster.EndNow();
             }
           }
         }) {}
@@ -164,7 +179,7 @@ int RunRun(const RunOptions& options, std::istream& in, std::ostream& out, std::
   absl::StatusOr<local::Programs> programs = FindPrograms();
   if (!programs.ok()) return Complain(programs.status(), err);
   absl::StatusOr<std::unique_ptr<runtime::Signals>> signals =
-      runtime::Signals::Create({SIGINT, SIGTERM});
+      runtime::Signals::Create(StopSignals());
   if (!signals.ok()) return Complain(signals.status(), err);
 
   const bool json = options.output == Output::kJson;

@@ -11,7 +11,7 @@
 namespace muster::cli {
 
 // Blocks until the job has ended. Call it on the main thread, before any other thread runs: it
-// takes SIGINT and SIGTERM for itself.
+// takes SIGINT, SIGTERM and SIGHUP for itself.
 int RunRun(const RunOptions& options, std::istream& in, std::ostream& out, std::ostream& err);
 
 // The job as `run` wants it: the manifest's, with --replicas and absolute paths. Errors are

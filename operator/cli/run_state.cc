@@ -78,9 +78,8 @@ void OnEvent(const local::LocalEvent& event, base::Time now, RunState& state) {
 }
 
 std::optional<double> SecondsLeft(const RunState& state) {
-  if (state.steps_per_second <= 0) return std::nullopt;
-  return static_cast<double>(std::max<std::int64_t>(state.steps - state.step, 0)) /
-         state.steps_per_second;
+  if (state.steps_per_second <= 0 || state.step >= state.steps) return std::nullopt;
+  return static_cast<double>(state.steps - state.step) / state.steps_per_second;
 }
 
 }  // namespace muster::cli

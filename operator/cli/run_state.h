@@ -51,7 +51,8 @@ RunState MakeRunState(const api::TrainingJob& job, base::Time now);
 // Takes one event in.
 void OnEvent(const local::LocalEvent& event, base::Time now, RunState& state);
 
-// Seconds until the last step at the present speed; nothing while it is not known.
+// Seconds until the last step at the present speed; nothing while it is not known, or when it is
+// done.
 std::optional<double> SecondsLeft(const RunState& state);
 
 }  // namespace muster::cli

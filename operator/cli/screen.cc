@@ -21,12 +21,14 @@ Screen::Screen(ScreenKind kind, std::ostream& out, int fd, const runtime::Clock&
       clock_(clock),
       draining_(draining),
       state_(std::move(state)) {
-  if (kind_ == ScreenKind::kLive) terminal_ = std::make_unique<Terminal>(out_);
+  if (kind_ == ScreenKind::kLive) terminal_ = std::make_unique<Terminal>(out_, PaintsUtf8());
 }
 
 void Screen::OnEvent(const local::LocalEvent& event) {
   cli::OnEvent(event, clock_.Now(), state_);
-  state_.draining = draining_.load();
+  if (draining_.load() && !std::exchange(state_.draining, true) && kind_ == ScreenKind::kPlain) {
+    out_ << Stamp(state_) << kDrainingText << "\n";
+  }
   if (kind_ == ScreenKind::kPlain) Print(event);
   if (kind_ == ScreenKind::kLive && (!painted_ || state_.now - *painted_ >= kPaintEvery)) Paint();
 }
@@ -42,7 +44,7 @@ void Screen::Paint() {
   painted_ = state_.now;
   const TerminalSize size = SizeOf(fd_);
   // The last line stays free, or the terminal would scroll; so does the last column.
-  terminal_->Paint(LiveLines(state_, size.width - 1, size.height - 1));
+  terminal_->Paint(LiveLines(state_, size.width - 1, size.height - 1), size.width);
 }
 
 void Screen::Print(const local::LocalEvent& event) {

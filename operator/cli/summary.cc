@@ -1,19 +1,23 @@
 // One part per function; a run that failed says why in its condition's words.
 #include "operator/cli/summary.h"
 
+#include <algorithm>
+
 #include "operator/api/conditions.h"
 #include "operator/cli/text.h"
 
 namespace muster::cli {
 namespace {
 
-std::string Milliseconds(double seconds) { return PadLeft(Fixed(seconds * 1e3, 0), 11); }
+std::string Milliseconds(double seconds, std::size_t width) {
+  return PadLeft(Fixed(seconds * 1e3, 0), width);
+}
 
 void AddResult(const local::Outcome& outcome, const RunState& state,
                std::vector<std::string>& lines) {
   const api::TrainingJobStatus& status = outcome.status;
   lines.push_back("steps          " + std::to_string(status.progress.step) + " of " +
-                  std::to_string(status.progress.steps));
+                  std::to_string(std::max(status.progress.steps, state.steps)));
   if (!status.result) return;
   lines.push_back("digest         " + status.result->digest);
   if (!status.result->weights_digest.empty()) {
@@ -33,18 +37,31 @@ void AddTable(const api::TrainingJobStatus& status, std::vector<std::string>& li
   if (status.rescale_count > static_cast<std::int64_t>(status.rescales.size())) {
     head += ", the last " + std::to_string(status.rescales.size()) + " shown";
   }
-  lines.push_back(head + "), in milliseconds:");
-  lines.push_back(
-      "  epoch  members  detect      agree    rebuild  synchronise  recompute      "
-      "stall  slots again  cause");
+  // No wider than 80 columns, or a terminal would wrap it.
+  lines.push_back(head + "), in milliseconds");
+  lines.push_back("(sync: synchronise, redo: recompute, again: slots computed again):");
+  lines.push_back("epoch  members detect agree rebuild  sync  redo stall again  cause");
   for (const api::Rescale& r : status.rescales) {
-    lines.push_back("  " + PadLeft(std::to_string(r.epoch.value), 5) + "  " +
-                    PadRight(std::to_string(r.from) + " -> " + std::to_string(r.to), 9) +
-                    PadLeft(Fixed(r.detect_seconds * 1e3, 0), 6) + Milliseconds(r.agree_seconds) +
-                    Milliseconds(r.rebuild_seconds) +
-                    PadLeft(Fixed(r.synchronise_seconds * 1e3, 0), 13) +
-                    Milliseconds(r.recompute_seconds) + Milliseconds(r.stall_seconds) +
-                    PadLeft(std::to_string(r.slots_recomputed), 13) + "  " + r.cause);
+    lines.push_back(PadLeft(std::to_string(r.epoch.value), 5) + "  " +
+                    PadRight(std::to_string(r.from) + "->" + std::to_string(r.to), 7) +
+                    Milliseconds(r.detect_seconds, 7) + Milliseconds(r.agree_seconds, 6) +
+                    Milliseconds(r.rebuild_seconds, 8) + Milliseconds(r.synchronise_seconds, 6) +
+                    Milliseconds(r.recompute_seconds, 6) + Milliseconds(r.stall_seconds, 6) +
+                    PadLeft(std::to_string(r.slots_recomputed), 6) + "  " + r.cause);
+  }
+}
+
+// The sentence; the last lines of a worker's log, which may follow in the message, stand apart.
+void AddFailure(const api::Condition* failed, std::vector<std::string>& lines) {
+  if (failed == nullptr) {
+    lines.push_back("failed");
+    return;
+  }
+  const std::string text = "failed: " + failed->reason + ": " + failed->message;
+  for (std::size_t at = 0; at != std::string::npos;) {
+    const std::size_t end = text.find('\n', at);
+    lines.push_back((at == 0 ? "" : "    | ") + text.substr(at, end - at));
+    at = end == std::string::npos ? end : end + 1;
   }
 }
 
@@ -57,12 +74,9 @@ void AddEnding(const local::Outcome& outcome, const std::string& resume_command,
     case local::Ending::kSucceeded:
       lines.push_back("succeeded");
       return;
-    case local::Ending::kFailed: {
-      const api::Condition* failed = api::FindCondition(status.conditions, "Failed");
-      lines.push_back(failed == nullptr ? "failed"
-                                        : "failed: " + failed->reason + ": " + failed->message);
+    case local::Ending::kFailed:
+      AddFailure(api::FindCondition(status.conditions, "Failed"), lines);
       return;
-    }
     case local::Ending::kDrained:
       lines.push_back("stopped; the state of " + from + " is committed. Go on with:");
       lines.push_back("  " + resume_command);

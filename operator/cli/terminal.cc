@@ -5,9 +5,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <ostream>
 #include <string_view>
+
+#include "operator/cli/text.h"
 
 namespace muster::cli {
 
@@ -22,18 +26,36 @@ bool CanPaint(int fd) {
   return isatty(fd) == 1 && term != nullptr && *term != '\0' && std::string_view(term) != "dumb";
 }
 
-Terminal::Terminal(std::ostream& out) : out_(out) { out_ << "\x1b[?25l" << std::flush; }
+bool PaintsUtf8() {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    const char* value = std::getenv(name);
+    if (value == nullptr || *value == '\0') continue;
+    std::string locale(value);
+    std::ranges::transform(locale, locale.begin(), [](unsigned char c) { return std::tolower(c); });
+    return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
+  }
+  return false;
+}
 
-Terminal::~Terminal() { out_ << "\x1b[?25h" << std::flush; }
+std::size_t Terminal::RowsOfLast(std::size_t width) const {
+  std::size_t rows = 0;
+  for (std::size_t columns : last_) {
+    rows += width == 0 ? 1 : std::max<std::size_t>(1, (columns + width - 1) / width);
+  }
+  return rows;
+}
 
-void Terminal::Paint(const std::vector<std::string>& lines) {
+void Terminal::Paint(const std::vector<std::string>& lines, std::size_t width) {
   std::string picture;
-  if (painted_ > 0) picture += "\x1b[" + std::to_string(painted_) + "A";
+  if (!last_.empty()) picture += "\x1b[" + std::to_string(RowsOfLast(width)) + "A";
   picture += "\r";
+  last_.clear();
   // Each line is cleared behind its end; what a taller picture left below is cleared at last.
-  for (const std::string& line : lines) picture += line + "\x1b[K\n";
+  for (const std::string& line : lines) {
+    picture += (utf8_ ? line : Ascii(line)) + "\x1b[K\n";
+    last_.push_back(Columns(line));
+  }
   picture += "\x1b[J";
-  painted_ = lines.size();
   out_ << picture << std::flush;
 }
 

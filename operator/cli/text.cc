@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 namespace muster::cli {
 
@@ -41,6 +42,24 @@ std::string Cut(std::string_view text, std::size_t width) {
     ++end;
   }
   return std::string(text.substr(0, end)) + "…";
+}
+
+std::string Ascii(std::string_view text) {
+  constexpr std::pair<std::string_view, char> kKnown[] = {{"█", '#'}, {"░", '.'}, {"…", '~'}};
+  std::string out;
+  while (!text.empty()) {
+    std::size_t length = 1;
+    while (length < text.size() && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80) {
+      ++length;
+    }
+    char shown = length == 1 ? text[0] : '?';
+    for (const auto& [glyph, ascii] : kKnown) {
+      if (text.substr(0, length) == glyph) shown = ascii;
+    }
+    out += shown;
+    text.remove_prefix(length);
+  }
+  return out;
 }
 
 std::string PadRight(std::string text, std::size_t width) {

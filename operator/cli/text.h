@@ -16,6 +16,9 @@ std::size_t Columns(std::string_view text);
 // At most `width` columns; what is cut ends in "…".
 std::string Cut(std::string_view text, std::size_t width);
 
+// The same columns in ASCII, for a terminal that shows nothing else.
+std::string Ascii(std::string_view text);
+
 // Filled with spaces up to `width` columns, at the right end or at the left.
 std::string PadRight(std::string text, std::size_t width);
 std::string PadLeft(std::string text, std::size_t width);

@@ -97,12 +97,25 @@ TEST(ParseOptionsTest, WrongUseIsStatusTwoWithASentence) {
   }
 }
 
+TEST(ParseOptionsTest, AnUnknownWordIsNamedWithItsNearest) {
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"rnu", "job.yaml"},
+       "muster: there is no command rnu; did you mean run?\nSee muster --help.\n"},
+      {{"run", "job.yaml", "--kil", "worker-1@step=3"},
+       "muster: there is no option --kil; did you mean --kill?\nSee muster run --help.\n"},
+      {{"validate", "--schemas=x", "a"},
+       "muster: there is no option --schemas; did you mean --schema?\nSee muster validate "
+       "--help.\n"},
+  };
+  for (const auto& [args, text] : cases) EXPECT_EQ(Text(ParseCommandLine(args)), text);
+}
+
 TEST(ParseOptionsTest, HelpTeachesByExample) {
   const std::pair<std::vector<std::string>, std::vector<const char*>> cases[] = {
       {{"--help"}, {"bit for bit", "Examples:", "muster run job.yaml --kill", "explain"}},
       {{"run", "--help"},
        {"Usage: muster run [OPTIONS] FILE", "TARGET@WHEN[:in=PHASE][:for=TIME]", "--state-dir",
-        "--join", "Exit status: 0 succeeded",
+        "--join", "Exit status:\n  0    the job succeeded", "130  stopped, as by Ctrl-C",
         "forward, reduce, commit, checkpoint, rebuild or transfer"}},
       {{"validate", "--help"}, {"job.yaml:12: spec.training.slots", "Exit status"}},
       {{"explain", "-h"}, {"muster explain spec.training"}},

@@ -96,13 +96,10 @@ TEST(SummaryTest, TellsTheResultBesideTheTrigram) {
                 "weightsDigest  cd",
                 "loss           1.5",
                 "held-out loss  1.75  (interpolated trigram: 2.1000)",
-                "changes of membership (1), in milliseconds:",
-                "  epoch  members  detect      agree    rebuild  synchronise  recompute      stall "
-                " slots "
-                "again  cause",
-                "      2  4 -> 3       10          2         30            0         50         92 "
-                "       "
-                "    4  Exited",
+                "changes of membership (1), in milliseconds",
+                "(sync: synchronise, redo: recompute, again: slots computed again):",
+                "epoch  members detect agree rebuild  sync  redo stall again  cause",
+                "    2  4->3        10     2      30     0    50    92     4  Exited",
                 "wall time      1m05s",
             }));
   EXPECT_EQ(SummaryLines(Succeeded(), state, "muster run f", true).size(), 7u);
@@ -120,6 +117,14 @@ TEST(SummaryTest, ExitStatusIsAsTheHelpSays) {
   outcome.status.conditions = {{"Failed", "True", "BadData", "too short", {}}};
   EXPECT_EQ(ExitStatus(outcome), 1);
   EXPECT_EQ(SummaryLines(outcome, {}, "c", true).front(), "failed: BadData: too short");
+  RunState began;
+  began.steps = 9;
+  outcome.status.conditions[0].message = "worker 0.0: no\nlog 1\nlog 2";
+  outcome.status.progress = {};
+  const auto lines = SummaryLines(outcome, began, "c", true);
+  EXPECT_EQ((std::vector<std::string>(lines.begin(), lines.begin() + 4)),
+            (std::vector<std::string>{"failed: BadData: worker 0.0: no", "    | log 1",
+                                      "    | log 2", "steps          0 of 9"}));
   outcome.ending = local::Ending::kDrained;
   outcome.status.checkpoint = api::CheckpointRef{base::Step(40), {}, "d", {}};
   EXPECT_EQ(ExitStatus(outcome), 130);

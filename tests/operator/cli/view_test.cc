@@ -7,6 +7,7 @@
 #include "operator/cli/plain_lines.h"
 #include "operator/cli/run_state.h"
 #include "operator/cli/screen.h"
+#include "operator/cli/terminal.h"
 #include "operator/cli/text.h"
 #include "operator/runtime/clock.h"
 
@@ -76,6 +77,9 @@ TEST(RunStateTest, MeasuresSpeedAndTimeLeft) {
   EXPECT_DOUBLE_EQ(state.tokens_per_second, 8192);
   EXPECT_DOUBLE_EQ(*SecondsLeft(state), 97);
   EXPECT_EQ(SecondsLeft(RunState()), std::nullopt);
+  RunState done = state;
+  done.step = done.steps;
+  EXPECT_EQ(SecondsLeft(done), std::nullopt);
 }
 
 TEST(RunStateTest, GoesBackWithARollBack) {
@@ -91,9 +95,10 @@ TEST(LiveViewTest, ShowsWhoDoesWhatAndTheLastChange) {
       "licences  epoch 3  2/3 members  productive",
       Bar(0.03, 40) + "  step 3/100  3.1 s gone, 1m37s left",
       "loss 1.6667  trigram 2.1000  8192 tokens/s",
-      "    0  worker-0    0.0    node-0   11       computing step 4",
-      "    1  worker-2    2.1    node-0   12       reducing step 4",
-      "    -  worker-1    1.1    node-0   13       warm, waits for a view",
+      "  rank  worker      member  node     pid      doing",
+      "     0  worker-0    0.0     node-0   11       computing step 4",
+      "     1  worker-2    2.1     node-0   12       reducing step 4",
+      "     -  worker-1    1.1     node-0   13       warm, waits for a view",
       "last change (of 1): 3 -> 2 members, Exited, stalled 92 ms",
       "  detect 10 + agree 2 + rebuild 30 + synchronise 0 + recompute 50 ms",
       "  epoch 3: 3 -> 2 members (Exited), stalled 92 ms = detect 10 + agree 2 + rebuild 30 + "
@@ -180,7 +185,20 @@ TEST(ScreenTest, APipeGetsPlainLinesEveryFewSecondsAndEveryEvent) {
             "[    8.0 s] went back to step 1\n");
 }
 
-TEST(ScreenTest, ATerminalGetsItsCursorBack) {
+TEST(ScreenTest, APipeHearsOnceThatTheRunIsStopping) {
+  runtime::ManualClock clock;
+  std::atomic<bool> draining = true;
+  std::ostringstream out;
+  Screen screen(ScreenKind::kPlain, out, -1, clock, MakeRunState({}, clock.Now()), draining);
+  screen.OnEvent(local::Live());
+  screen.OnEvent(local::Live());
+  EXPECT_EQ(out.str(),
+            "[    0.0 s] stopping: the step is finished and the state committed (Ctrl-C again ends "
+            "at once)\n");
+}
+
+// Whoever is killed with -9 switches nothing back, so nothing is switched.
+TEST(ScreenTest, ATerminalIsPaintedWithoutChangingItsModes) {
   runtime::ManualClock clock;
   std::atomic<bool> draining = true;
   std::ostringstream out;
@@ -190,13 +208,34 @@ TEST(ScreenTest, ATerminalGetsItsCursorBack) {
     screen.Close();
   }
   const std::string painted = out.str();
-  EXPECT_TRUE(painted.starts_with("\x1b[?25l"));
-  EXPECT_TRUE(painted.ends_with("\x1b[?25h"));
+  EXPECT_EQ(painted.find("\x1b[?"), std::string::npos);
+  EXPECT_TRUE(painted.ends_with("\x1b[J"));
   EXPECT_NE(painted.find("DRAINING"), std::string::npos);
   // A hundred events in one instant are one picture, and the last one a second.
   EXPECT_NE(painted.find("step 1/1"), std::string::npos);
   EXPECT_EQ(painted.find("step 50/1"), std::string::npos);
   EXPECT_NE(painted.find("step 100/1"), std::string::npos);
+}
+
+TEST(TerminalTest, GoesUpByTheRowsThatTheLastPictureTakes) {
+  std::ostringstream out;
+  Terminal terminal(out, true);
+  terminal.Paint({std::string(30, 'a'), "", "bb"}, 80);
+  EXPECT_EQ(out.str(), "\r" + std::string(30, 'a') + "\x1b[K\n\x1b[K\nbb\x1b[K\n\x1b[J");
+  out.str("");
+  terminal.Paint({"c"}, 80);
+  EXPECT_EQ(out.str(), "\x1b[3A\rc\x1b[K\n\x1b[J");
+  terminal.Paint({std::string(30, 'a'), "", "bb"}, 80);
+  out.str("");
+  // The window is narrower now: the first line has been wrapped into three rows.
+  terminal.Paint({"d"}, 12);
+  EXPECT_EQ(out.str(), "\x1b[5A\rd\x1b[K\n\x1b[J");
+}
+
+TEST(TerminalTest, WithoutUtf8EveryGlyphIsOneAsciiCharacter) {
+  std::ostringstream out;
+  Terminal(out, false).Paint({"██░ 5 µs…"}, 80);
+  EXPECT_EQ(out.str(), "\r##. 5 ?s~\x1b[K\n\x1b[J");
 }
 
 }  // namespace
