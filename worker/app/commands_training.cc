@@ -20,12 +20,12 @@ void Worker::Compute(const session::ComputeSlots& c) {
   for (const api::Slot slot : c.slots) {
     if (!gate_.Enter([&] { Push(session::SlotBegun{c.tag, slot}); })) break;
     const base::Time start = Now();
-    session::SlotDone done{c.tag, slot, 0, job_->trainer->AddSlot(slot)};
+    // In mid-slot: the slot was begun (and said to be), its forward pass is done, nothing of it has
+    // been added. A worker that dies here takes it along; one that is woken finishes it.
+    const auto in_mid_slot = [&] { breakpoints_.At("forward", c.tag.step); };
+    session::SlotDone done{c.tag, slot, 0, job_->trainer->AddSlot(slot, in_mid_slot)};
     done.seconds = base::ToSeconds(Now() - start);
     log_.Debug("forward", "slot computed", {{"step", c.tag.step}, {"slot", slot}});
-    // After the work, so that a fault meant for the forward pass finds a slot that is half done for
-    // everybody but this process: it was begun and never reported.
-    breakpoints_.At("forward", c.tag.step);
     metrics_.SlotComputed(job_->flops_per_slot);
     metrics_.Phase("forward", done.seconds);
     Push(std::move(done));

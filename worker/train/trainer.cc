@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "operator/base/check.h"
 #include "worker/exact/digest.h"
@@ -20,9 +21,11 @@ std::size_t ElementBytes(api::Reduction reduction) {
 // Receives the gradients of one slot and adds them, tensor by tensor, while they are in cache.
 class Trainer::Sink final : public model::GradientSink {
  public:
-  Sink(Trainer& trainer, bool maxima_only) : trainer_(trainer), maxima_only_(maxima_only) {}
+  Sink(Trainer& trainer, bool maxima_only, std::function<void()> before_first)
+      : trainer_(trainer), maxima_only_(maxima_only), before_first_(std::move(before_first)) {}
 
   void Finished(std::size_t tensor, std::span<const float> gradient) override {
+    if (before_first_) std::exchange(before_first_, nullptr)();
     const auto& t = trainer_.layout().tensors[tensor];
     MUSTER_CHECK(static_cast<std::int64_t>(gradient.size()) == t.size, t.name);
     const auto at = static_cast<std::size_t>(t.offset);
@@ -81,6 +84,7 @@ class Trainer::Sink final : public model::GradientSink {
 
   Trainer& trainer_;
   const bool maxima_only_;
+  std::function<void()> before_first_;
 };
 
 std::int64_t Trainer::BytesNeeded(const api::TrainingJobSpec& spec, const model::Program& program) {
@@ -194,7 +198,8 @@ void Trainer::ClearSums(const api::SumTag& tag) {
   tail_.Clear();
 }
 
-std::vector<std::uint64_t> Trainer::AddSlot(api::Slot slot) {
+std::vector<std::uint64_t> Trainer::AddSlot(api::Slot slot,
+                                            const std::function<void()>& in_mid_slot) {
   std::vector<std::uint64_t> ids = order_.SlotSamples(tag_.step, slot);
   const auto row = static_cast<std::size_t>(options_.program->sample_tokens());
   for (std::size_t i = 0; i < ids.size() && row != 0; ++i) {
@@ -202,7 +207,7 @@ std::vector<std::uint64_t> Trainer::AddSlot(api::Slot slot) {
   }
   // Without exponents yet (Exact32's first step, E5) the pass only takes the maxima and saturates.
   const bool maxima_only = reduction_ == api::Reduction::kExact32 && exponents_.empty();
-  Sink sink(*this, maxima_only);
+  Sink sink(*this, maxima_only, in_mid_slot);
   const model::SlotLoss loss = options_.program->ComputeSlot(
       weights(), tokens_, {options_.spec.training.seed, tag_.step.value, slot}, sink);
   ++slots_computed_;

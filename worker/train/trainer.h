@@ -104,7 +104,9 @@ class Trainer {
   // apply.
   void ClearSums(const api::SumTag& tag);
   // Computes one slot of the tag's step and adds it whole. Returns the sample ids that were read.
-  std::vector<std::uint64_t> AddSlot(api::Slot slot);
+  // `in_mid_slot` is called once, when the first gradient is there and nothing has been added.
+  std::vector<std::uint64_t> AddSlot(api::Slot slot,
+                                     const std::function<void()>& in_mid_slot = nullptr);
   // How often a slot was computed, counted where it happens (E10).
   std::int64_t slots_computed() const { return slots_computed_; }
 

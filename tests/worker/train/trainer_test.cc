@@ -302,6 +302,28 @@ TEST_F(EvaluationTest, ALossThatIsNotFiniteIsNotANumber) {
   EXPECT_TRUE(std::isnan(HeldOut("abc!bcabca")));
 }
 
+// A fault that is meant for the forward pass lands here.
+TEST(TrainerTest, InMidSlotNothingOfItHasBeenAdded) {
+  std::vector<Member> all;
+  all.emplace_back(api::Reduction::kExact64);
+  auto& trainer = *all[0].trainer;
+  trainer.ClearSums({base::Step(1), 0, 0});
+  trainer.AddSlot(0);
+  const auto sums = [&] {
+    const auto in = trainer.PrepareReduction({})[0].in;
+    return std::vector<std::byte>(in.begin(), in.end());
+  };
+  const std::vector<std::byte> before = sums();
+  int calls = 0;
+  trainer.AddSlot(1, [&] {
+    ++calls;
+    EXPECT_EQ(sums(), before);
+    EXPECT_EQ(trainer.slots_computed(), 1);
+  });
+  EXPECT_EQ(calls, 1);
+  EXPECT_NE(sums(), before);
+}
+
 TEST(TrainerTest, AFlippedBitOfASumIsFoundByTheChecksum) {
   for (auto reduction : {api::Reduction::kExact64, api::Reduction::kExact32}) {
     std::vector<Member> all;
