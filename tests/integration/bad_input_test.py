@@ -7,13 +7,13 @@ import shutil
 import socket
 import struct
 import subprocess
-import unittest
 
 import harness
 from evidence import EvidenceCase
 from harness import gpt_job, job
 
 LLMC_MAGIC = 20240520
+NOBODY = 65534
 
 
 def llmc(tokens, magic=LLMC_MAGIC, count=None):
@@ -63,11 +63,25 @@ class BadDataTest(BadInputCase):
         path.mkdir()
         self.fails(self.manifest(path), rf"{path}.*(no .*file|empty)", reason="BadData")
 
-    @unittest.skipIf(os.geteuid() == 0, "root may read everything")
     def test_unreadable_file(self):
         path = self.file("secret.txt", b"text " * 1000)
         path.chmod(0)
-        self.fails(self.manifest(path), rf"{path}.*Permission denied", reason="BadData")
+        self.fails(self.manifest(path), rf"{path}.*Permission denied", reason="BadData",
+                   **self.nobody_if_root())
+
+    def nobody_if_root(self):
+        """Options for a run of somebody who may not read everything, with a folder and programs of theirs."""
+        if os.geteuid() != 0:
+            return {}
+        self.folder.chmod(0o755)
+        programs = self.folder / "bin"
+        programs.mkdir()
+        for program in (harness.MUSTER, harness.WORKER):
+            shutil.copy(program, programs)
+        theirs = self.folder / "theirs"
+        theirs.mkdir()
+        os.chown(theirs, NOBODY, NOBODY)
+        return {"user": NOBODY, "program": programs / "muster", "folder": "theirs"}
 
     def test_text_shorter_than_one_sequence(self):
         path = self.file("short.txt", b"too short")
@@ -151,7 +165,7 @@ def can_mount():
 
 class NoSpaceTest(BadInputCase):
 
-    @unittest.skipUnless(can_mount(), "needs unshare -rm and a tmpfs")
+    @harness.needs(can_mount(), "unshare -rm and a tmpfs inside it")
     def test_disk_full_in_mid_checkpoint(self):
         manifest = job(steps=150, replicas=2, milliseconds=2.0, checkpoint={"path": "ckpt", "everySteps": 5})
         clean = self.clean(manifest)
@@ -189,4 +203,4 @@ class NoSpaceTest(BadInputCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    harness.main()

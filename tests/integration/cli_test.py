@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import unittest
 
 import harness
 from evidence import EvidenceCase
@@ -63,6 +62,7 @@ class ValidateTest(EvidenceCase):
             said = muster(*arguments)
             self.assertEqual((said.returncode, said.stderr), (0, ""))
             self.assertIn("Examples:", said.stdout)
+        self.assertRegex(muster("run", "--help").stdout, r"\n +130 +stopped, as by Ctrl-C")
         self.assertEqual(muster().returncode, 2)
         self.assertEqual(muster("walk").returncode, 2)
 
@@ -145,4 +145,4 @@ class RunTest(EvidenceCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    harness.main()

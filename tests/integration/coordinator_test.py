@@ -2,7 +2,6 @@
 itself: what kill -9 leaves behind."""
 
 import signal
-import unittest
 
 import harness
 from evidence import EvidenceCase, LOSS
@@ -85,4 +84,4 @@ class RunItselfTest(EvidenceCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    harness.main()

@@ -9,6 +9,8 @@ Environment: MUSTER_BIN_DIR (muster and muster-worker), MUSTER_SOURCE_DIR (the c
 newer, standard library only.
 """
 
+import copy
+import functools
 import json
 import os
 import pathlib
@@ -16,6 +18,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -27,6 +30,7 @@ BIN = pathlib.Path(os.environ.get("MUSTER_BIN_DIR", SOURCE / "build" / "release"
 MUSTER = BIN / "muster"
 WORKER = BIN / "muster-worker"
 HARD_LIMIT_SECONDS = 100
+SKIPPED = 77  # what CMakeLists.txt tells ctest
 
 EVENT = re.compile(r"^\[ *(\d+\.\d) s\] (.*)$")
 STARTED = re.compile(r"^started worker-(\d+) \((\d+\.\d+)\)(?: on (\S+))?, pid (\d+)")
@@ -100,11 +104,16 @@ def environment(extra):
     return kept
 
 
+def as_user(uid):
+    """Arguments of Popen for a process of another user; none to stay who one is."""
+    return {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+
+
 class Run:
     """One `muster run`: started by the constructor, finished by finish()."""
 
     def __init__(self, folder, manifest, *arguments, env=None, state="state", audit="audit.jsonl",
-                 wrapper=(), output="json"):
+                 wrapper=(), output="json", program=MUSTER, user=None):
         self.folder = pathlib.Path(folder)
         self.state_dir = self.folder / state
         self.audit_path = self.folder / audit
@@ -112,12 +121,12 @@ class Run:
         self.manifest_path.write_text(json.dumps(manifest, indent=1))
         self.manifest = manifest
         self.arguments = [str(a) for a in arguments]
-        command = [*wrapper, str(MUSTER), "run", str(self.manifest_path), "--state-dir", str(self.state_dir),
+        command = [*wrapper, str(program), "run", str(self.manifest_path), "--state-dir", str(self.state_dir),
                    "--output", output, "--audit", str(self.audit_path), *self.arguments]
         self.began = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="replace",
-                                        env=environment(env), cwd=self.folder)
+                                        env=environment(env), cwd=self.folder, **as_user(user))
         self.lines, self.stdout, self._changed = [], "", threading.Condition()
         self.exit, self.cpu_seconds, self.wall_seconds = None, 0.0, 0.0
         self._readers = [threading.Thread(target=self._read_lines, daemon=True),
@@ -243,6 +252,33 @@ def muster(*arguments, cwd=None, env=None, stdin=None, seconds=20):
                           input=stdin, capture_output=True, timeout=seconds, check=False)
 
 
+def main():
+    """For a test program: its exit status is that of unittest, or SKIPPED where a test could not run, which ctest
+    lists. A program without a test fails."""
+    result = unittest.main(module="__main__", verbosity=2, exit=False).result
+    if not result.wasSuccessful() or result.testsRun == 0:
+        sys.exit(1)
+    sys.exit(SKIPPED if result.skipped else 0)
+
+
+def needs(possible, what):
+    """Decorates a test that not every machine can run. Where it cannot, it says so and is skipped; with CI=true
+    in the environment it fails instead, for a machine that is to judge a change must be able to."""
+    def decorate(test):
+        if possible:
+            return test
+
+        @functools.wraps(test)
+        def cannot(_):
+            sentence = f"{test.__qualname__} cannot run here: it needs {what}"
+            sys.stderr.write(f"SKIPPED: {sentence}\n")
+            if os.environ.get("CI") == "true":
+                raise AssertionError(sentence + " (CI=true)")
+            raise unittest.SkipTest(sentence)
+        return cannot
+    return decorate
+
+
 class StoryCase(unittest.TestCase):
     """A folder for each test, and the end of every run that it started."""
 
@@ -274,7 +310,12 @@ class StoryCase(unittest.TestCase):
         return run
 
     def clean(self, manifest, env=None):
-        """The fault-free run of the manifest, made once in this program."""
+        """The fault-free run of the manifest, made once in this program. `bench` burns its processor time
+        beside the arithmetic, so the reference does without."""
+        manifest = copy.deepcopy(manifest)
+        config = manifest["spec"]["program"]["config"]
+        if "slotMilliseconds" in config:
+            config["slotMilliseconds"] = 0
         key = json.dumps([manifest, env], sort_keys=True)
         if key not in self._clean:
             run = self.run_story(manifest, env=env)

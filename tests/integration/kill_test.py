@@ -1,7 +1,5 @@
 """Story 1: SIGKILL of a worker in every phase. Story 7: Exact32 saturates in the step of the kill."""
 
-import unittest
-
 import harness
 from evidence import EvidenceCase, LOSS
 from harness import job
@@ -46,13 +44,20 @@ class KillTest(EvidenceCase):
                    lost=["1.0", "3.0"])
 
     def test_as_source_of_a_state_transfer(self):
-        # The replacement of the first loss receives the state; one of its sources dies while it serves.
-        self.story(job(steps=40), "worker-2@step=5", "worker-1@step=6:in=transfer", lost=["2.0", "1.0"])
+        # The replacement of the first loss asks all members for the state; one of them dies before it answers.
+        run = self.story(job(steps=40), "worker-2@step=5", "worker-1@step=6:in=transfer", lost=["2.0", "1.0"])
+        self.assert_received(run, 2)
 
     def test_as_receiver_of_a_state_transfer(self):
-        # The replacement dies while it receives; the next one gets the state.
-        self.story(job(steps=60), "worker-2@step=5", "worker-2@step=6:in=transfer", lost=["2.0", "2.1"],
-                   held=4)
+        # The replacement dies when it is about to ask; the next one gets the state.
+        run = self.story(job(steps=60), "worker-2@step=5", "worker-2@step=6:in=transfer", lost=["2.0", "2.1"],
+                         held=4)
+        self.assert_received(run, 2)
+
+    def assert_received(self, run, ordinal):
+        """The ordinal's last process got its state from the others, and no more than two processes did."""
+        received = [name for name, text in run.logs().items() if "transfer: received the state" in text]
+        self.assertTrue(any(f"-{ordinal}-" in name for name in received), received)
 
     def test_two_at_once(self):
         self.story(job(), "worker-1@step=8:in=forward", "worker-3@step=8:in=forward", lost=["1.0", "3.0"])
@@ -112,4 +117,4 @@ class SaturationTest(EvidenceCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    harness.main()

@@ -3,7 +3,6 @@ of other data or in use is refused. Nothing that was written before is lost by i
 
 import pathlib
 import subprocess
-import unittest
 
 import harness
 from evidence import EvidenceCase
@@ -102,4 +101,4 @@ class ResumeRefusedTest(EvidenceCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    harness.main()

@@ -2,10 +2,10 @@
 an older checkpoint when the newest one is damaged."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
-import unittest
 
 import harness
 from evidence import EvidenceCase
@@ -65,6 +65,28 @@ class CtrlCTest(EvidenceCase):
         self.assertLess(time.monotonic() - began, 1)
         self.assertEqual(run.exit, INTERRUPTED)
         self.assertEqual([pid for pid in run.pids() if harness.alive(pid)], [])
+        run.wait_for(r"stopping: the step is finished and the state committed", 0)
+        run.wait_for(r"^ended at once; the same command goes on from the beginning:", 0)
+        run.wait_for(r"^  muster run .*--state-dir", 0)
+
+    def test_sigterm_and_a_lost_terminal_drain_as_well(self):
+        manifest = job(steps=60, replicas=2)
+        clean = self.clean(manifest)
+        folder = None
+        for number, steps in ((signal.SIGTERM, 6), (signal.SIGHUP, 6)):
+            run = self.start(manifest, folder=folder)
+            folder = run.folder.name
+            before = len(run.audit())
+            run.wait_for_step(before + steps)
+            # A shell says SIGHUP, too, when the kernel has said so already: that must not end it at once.
+            for _ in range(2 if number == signal.SIGHUP else 1):
+                run.process.send_signal(number)
+                time.sleep(0.01)
+            self.assertEqual(run.finish().exit, INTERRUPTED, run.tail())
+            run.wait_for(rf"the state of step {run.status['checkpoint']['step']} is committed. Go on with:", 0)
+        last = self.run_story(manifest, folder=folder)
+        self.assert_same_result(last, clean)
+        self.assertFalse(any("rollback" in line for line in last.audit()), "a drain loses nothing")
 
     def test_hack_digest_recomputes_the_result(self):
         run = self.run_story(job(steps=4, state_bytes=120_000))
@@ -143,4 +165,4 @@ class DamagedCheckpointTest(EvidenceCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    harness.main()
