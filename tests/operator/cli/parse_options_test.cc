@@ -99,8 +99,8 @@ TEST(ParseOptionsTest, WrongUseIsStatusTwoWithASentence) {
 
 TEST(ParseOptionsTest, AnUnknownWordIsNamedWithItsNearest) {
   const std::pair<std::vector<std::string>, const char*> cases[] = {
-      {{"rnu", "job.yaml"},
-       "muster: there is no command rnu; did you mean run?\nSee muster --help.\n"},
+      {{"runn", "job.yaml"},
+       "muster: there is no command runn; did you mean run?\nSee muster --help.\n"},
       {{"run", "job.yaml", "--kil", "worker-1@step=3"},
        "muster: there is no option --kil; did you mean --kill?\nSee muster run --help.\n"},
       {{"validate", "--schemas=x", "a"},
