@@ -103,8 +103,7 @@ std::int64_t DieAfter() {
 // Everything that a reign needs and that can fail; a failure is told to the cluster as final.
 class Setup {
  public:
-  Setup(Inbox& inbox, local::ApiClient& cluster, const runtime::Logger& log,
-        const std::string& ns)
+  Setup(Inbox& inbox, local::ApiClient& cluster, const runtime::Logger& log, const std::string& ns)
       : inbox_(inbox), cluster_(cluster), log_(log), metrics_(ns) {}
 
   absl::Status Reign(local::Opening opening) {

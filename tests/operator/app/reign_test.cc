@@ -94,7 +94,7 @@ class ReignTest : public testing::Test {
 
   api::TrainingJob job_;
   runtime::ManualClock clock_{base::WallTime(seconds(1000000))};
-  JobMetrics metrics_;
+  JobMetrics metrics_{"default"};
   const runtime::Logger log_{{}};
   PlayedEnvironment environment_;
 };
