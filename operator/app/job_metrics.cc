@@ -1,9 +1,11 @@
 #include "operator/app/job_metrics.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include "operator/api/training_job_json.h"
+#include "operator/job/reasons.h"
 
 namespace muster::app {
 namespace {
@@ -28,6 +30,14 @@ constexpr const char* kEvictions[] = {"WorkerKilled", "StreamLost",  "HeartbeatT
                                       "Stalled",      "CannotReach", "DigestMismatch"};
 constexpr const char* kGrowing[] = {"FirstView", "Joined", "ScaledUp"};
 constexpr const char* kShrinking[] = {"ScaledDown", "Drained"};
+
+// What was asked for had nothing to be detected, and of a change that a dead coordinator made nobody
+// knows. A loss of which the evidence says all was detected in no time: 0 is a figure like others.
+bool WasDetected(const std::string& cause) {
+  const auto is = [&](const char* other) { return cause == other; };
+  return std::ranges::none_of(kGrowing, is) && std::ranges::none_of(kShrinking, is) &&
+         cause != job::reasons::kCoordinatorRestarted;
+}
 
 constexpr const char* kTimeStates[] = {
     "starting",   "productive",    "detecting",           "agreeing", "rebuilding", "synchronising",
@@ -109,8 +119,7 @@ void JobMetrics::OnRescale(const api::Rescale& rescale) {
                                                       : "same")
       .Increment();
   const Labels labels = With(namespace_, "cause", rescale.cause);
-  // What was asked for had nothing to be detected.
-  if (rescale.detect_seconds > 0) {
+  if (WasDetected(rescale.cause)) {
     metrics_
         .MakeHistogram("muster_trainingjob_detection_seconds",
                        "From the first sign of a fault to the decision.", runtime::SecondsBounds(),

@@ -140,6 +140,17 @@ TEST(JobMetricsTest, CountersOfEventsBeginAtZeroAndCarryNoJob) {
   EXPECT_EQ(ValueOf(some, "muster_trainingjob_stall_seconds_count" + labels), "1");
 }
 
+TEST(JobMetricsTest, ALossThatWasKnownAtOnceIsADetectionOfNoSeconds) {
+  JobMetrics metrics("lab");
+  api::Rescale lost;
+  lost.cause = "WorkerKilled";
+  metrics.OnRescale(lost);
+  EXPECT_EQ(ValueOf(metrics.Text(),
+                    "muster_trainingjob_detection_seconds_count{cause="
+                    "\"WorkerKilled\",namespace=\"lab\"} "),
+            "1");
+}
+
 TEST(JobMetricsTest, AChangeThatWasAskedForWasNotDetected) {
   JobMetrics metrics("lab");
   api::Rescale joined;
