@@ -1,0 +1,93 @@
+// Objects of the API server as the few values that decisions need. Pure.
+//
+// Everything else of an object is dropped where it arrives: a pod of some 8 KB becomes a few
+// hundred bytes. A field that is missing has its default; one of a wrong type is an error that
+// names it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/api/training_job.h"
+#include "operator/job/observed.h"
+#include "operator/kube/json.h"
+#include "operator/kube/resource.h"
+
+namespace muster::kube {
+
+// Texts from outside are cut here.
+inline constexpr std::size_t kMostMessageBytes = 1024;
+
+struct PodRecord {
+  job::Pod pod;
+  std::string ns;
+  std::string job_name;        // label
+  std::string controller_uid;  // of the controlling owner; empty: none
+  std::string ip;
+  bool ready = false;
+  std::optional<base::WallTime> deletion_time;  // when its grace ends
+  std::string waiting_reason;                   // of the worker's container: ImagePullBackOff, ...
+  std::string waiting_message;
+  std::string unschedulable;  // the scheduler's words; empty: scheduled, or not yet tried
+  friend bool operator==(const PodRecord&, const PodRecord&) = default;
+};
+// InvalidArgument when it is no pod of ours (no member label).
+absl::StatusOr<PodRecord> ProjectPod(const Json& object);
+
+struct JobRecord {
+  api::TrainingJob job;
+  std::string version;  // metadata.resourceVersion of spec and status as they are here
+  bool deleting = false;
+  // Set: spec or status could not be read, and only name, namespace and uid of `job` are true.
+  std::string unreadable;
+  friend bool operator==(const JobRecord&, const JobRecord&) = default;
+};
+// Fails only without metadata: an unreadable job must be told to its owner, not be overlooked.
+absl::StatusOr<JobRecord> ProjectJob(const Json& object);
+
+struct Taint {
+  std::string key;
+  std::string value;
+  std::string effect;  // NoSchedule | PreferNoSchedule | NoExecute
+  friend bool operator==(const Taint&, const Taint&) = default;
+};
+struct NodeRecord {
+  std::string name;
+  std::string uid;
+  std::string ready = "Unknown";  // True | False | Unknown
+  bool unschedulable = false;     // cordoned
+  bool deleting = false;
+  std::vector<Taint> taints;
+  std::map<std::string, std::string> conditions;  // type to status, Ready among them
+  std::string zone;
+  std::string rack;
+  friend bool operator==(const NodeRecord&, const NodeRecord&) = default;
+};
+// There is no usual label for a rack: `rack_label` names the cluster's own; empty: none. Times are
+// left out, so that a heartbeat of a kubelet changes nothing.
+absl::StatusOr<NodeRecord> ProjectNode(const Json& object, const std::string& rack_label);
+
+struct LeaseRecord {
+  ObjectKey key;
+  std::string uid;
+  std::string version;
+  std::string holder;  // empty: given up
+  std::int32_t duration_seconds = 0;
+  std::int32_t transitions = 0;
+  std::optional<base::WallTime> acquire_time;
+  std::optional<base::WallTime> renew_time;
+  friend bool operator==(const LeaseRecord&, const LeaseRecord&) = default;
+};
+absl::StatusOr<LeaseRecord> ProjectLease(const Json& object);
+absl::StatusOr<LeaseRecord> ParseLease(std::string_view json);
+// With the uid and version that it has, so that a replace is a compare-and-swap. Times with
+// microseconds, as the kind wants them.
+std::string LeaseBody(const LeaseRecord& lease);
+
+// "2026-11-21T08:00:00.000000Z": Kubernetes' MicroTime.
+std::string FormatMicroTime(base::WallTime time);
+
+}  // namespace muster::kube
