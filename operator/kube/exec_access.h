@@ -30,13 +30,13 @@ struct ExecCredential {
 absl::StatusOr<ExecCredential> ParseExecCredential(std::string_view output, const ExecEntry& exec,
                                                    std::string_view user);
 // Pure: the value of KUBERNETES_EXEC_INFO.
-std::string ExecInfo(const ExecEntry& exec, const ClusterEntry& cluster);
+std::string ExecInfo(const ExecEntry& exec, const ClusterEntry& cluster, std::string_view ca_pem);
 
 struct ExecOptions {
   ExecEntry exec;
   ClusterEntry cluster;  // for provideClusterInfo
   std::string user;
-  std::string ca_pem;
+  std::shared_ptr<AccessSource> rest;  // the cluster's CA; what the program gives is put into it
   base::Duration deadline = kExecDeadline;
 };
 // `clock` outlives it.

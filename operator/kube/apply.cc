@@ -1,0 +1,235 @@
+#include "operator/kube/apply.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+
+#include "operator/api/schema.h"
+#include "operator/kube/json.h"
+#include "operator/kube/labels.h"
+
+namespace muster::kube {
+namespace {
+
+constexpr char kTokenVolume[] = "muster-token";
+constexpr char kCaVolume[] = "muster-ca";
+constexpr char kScratchVolume[] = "muster-tmp";
+constexpr char kScratchFolder[] = "/tmp";
+constexpr char kMetricsPort[] = "metrics";
+
+absl::Status NotA(const std::string& where, std::string_view allowed) {
+  return base::InvalidArgument("spec.workers.template." + where + " is not " +
+                               std::string(allowed));
+}
+
+// The child object or list at `key`, made if it is not there (or null).
+absl::StatusOr<Json*> Child(Json& parent, const char* key, const std::string& where, bool list) {
+  Json& child = parent[key];
+  if (child.is_null()) child = list ? Json::array() : Json::object();
+  if (list ? !child.is_array() : !child.is_object()) {
+    return NotA(where, list ? "a list" : "an object");
+  }
+  return &child;
+}
+
+void FillUnset(Json& parent, const char* key, Json value) {
+  if (!parent.contains(key) || parent[key].is_null()) parent[key] = std::move(value);
+}
+
+// Replaces the entry of that name: what is ours is not the template's to say.
+void PutNamed(Json& list, Json entry) {
+  for (Json& existing : list) {
+    if (TextAt(existing, {"name"}) == TextAt(entry, {"name"})) {
+      existing = std::move(entry);
+      return;
+    }
+  }
+  list.push_back(std::move(entry));
+}
+
+absl::StatusOr<Json*> WorkerContainer(Json& spec) {
+  MUSTER_ASSIGN_OR_RETURN(Json * containers, Child(spec, "containers", "spec.containers", true));
+  if (containers->empty()) containers->push_back({{"name", kWorkerContainer}});
+  Json* chosen = &containers->front();
+  for (Json& container : *containers) {
+    if (!container.is_object()) return NotA("spec.containers[]", "an object");
+    if (TextAt(container, {"name"}) == kWorkerContainer) chosen = &container;
+  }
+  FillUnset(*chosen, "name", kWorkerContainer);
+  return chosen;
+}
+
+Json FieldRef(const char* path) { return {{"fieldRef", {{"fieldPath", path}}}}; }
+
+absl::Status AddEnvironment(const api::TrainingJob& job, const job::CreatePod& create,
+                            const WorkerPodSettings& settings, Json& worker) {
+  MUSTER_ASSIGN_OR_RETURN(Json * env, Child(worker, "env", "spec.containers[].env", true));
+  std::string coordinators;
+  for (const std::string& address : settings.coordinators) {
+    coordinators += (coordinators.empty() ? "" : ",") + address;
+  }
+  const auto put = [&](const char* name, const std::string& value) {
+    PutNamed(*env, {{"name", name}, {"value", value}});
+  };
+  put("MUSTER_JOB_UID", job.uid);
+  put("MUSTER_JOB_NAME", job.name);
+  put("MUSTER_MEMBER", base::ToString(create.member));
+  put("MUSTER_COORDINATOR", coordinators);
+  put("MUSTER_TOKEN_FILE", std::string(kTokenFolder) + "/token");
+  if (!settings.ca_config_map.empty()) put("MUSTER_CA_FILE", std::string(kCaFolder) + "/ca.crt");
+  PutNamed(*env, {{"name", "MUSTER_NODE"}, {"valueFrom", FieldRef("spec.nodeName")}});
+  PutNamed(*env, {{"name", "MUSTER_BIND"}, {"valueFrom", FieldRef("status.podIP")}});
+  put("MUSTER_METRICS_PORT", std::to_string(settings.metrics_port));
+  const auto put_unset = [&](Json entry) {
+    const auto same = [&](const Json& e) { return TextAt(e, {"name"}) == TextAt(entry, {"name"}); };
+    if (std::none_of(env->begin(), env->end(), same)) env->push_back(std::move(entry));
+  };
+  put_unset({{"name", "MUSTER_LOG_FORMAT"}, {"value", settings.log_format}});
+  // As many threads as it may use; without a limit one, because the node's number says nothing
+  // about who else is there.
+  if (!At(worker, {"resources", "limits", "cpu"}).is_null()) {
+    put_unset({{"name", "MUSTER_THREADS"},
+               {"valueFrom", {{"resourceFieldRef", {{"resource", "limits.cpu"}}}}}});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddVolumes(const WorkerPodSettings& settings, Json& spec, Json& worker) {
+  MUSTER_ASSIGN_OR_RETURN(Json * volumes, Child(spec, "volumes", "spec.volumes", true));
+  MUSTER_ASSIGN_OR_RETURN(Json * mounts,
+                          Child(worker, "volumeMounts", "spec.containers[].volumeMounts", true));
+  const Json token = {{"serviceAccountToken",
+                       {{"audience", settings.token_audience},
+                        {"expirationSeconds", settings.token_seconds},
+                        {"path", "token"}}}};
+  PutNamed(*volumes, {{"name", kTokenVolume}, {"projected", {{"sources", Json::array({token})}}}});
+  PutNamed(*mounts, {{"name", kTokenVolume}, {"mountPath", kTokenFolder}, {"readOnly", true}});
+  if (!settings.ca_config_map.empty()) {
+    PutNamed(*volumes, {{"name", kCaVolume}, {"configMap", {{"name", settings.ca_config_map}}}});
+    PutNamed(*mounts, {{"name", kCaVolume}, {"mountPath", kCaFolder}, {"readOnly", true}});
+  }
+  // The root is read-only, and libraries want a place for their scratch.
+  const bool has_scratch = std::any_of(mounts->begin(), mounts->end(), [](const Json& mount) {
+    return TextAt(mount, {"mountPath"}) == kScratchFolder;
+  });
+  if (!has_scratch) {
+    PutNamed(*volumes, {{"name", kScratchVolume}, {"emptyDir", Json::object()}});
+    PutNamed(*mounts, {{"name", kScratchVolume}, {"mountPath", kScratchFolder}});
+  }
+  return absl::OkStatus();
+}
+
+// What the `restricted` level asks for, where the template says nothing.
+absl::Status Restrict(Json& spec) {
+  MUSTER_ASSIGN_OR_RETURN(Json * pod,
+                          Child(spec, "securityContext", "spec.securityContext", false));
+  FillUnset(*pod, "seccompProfile", {{"type", "RuntimeDefault"}});
+  const auto is_root = [](const Json& context) {
+    return IntegerAt(context, {"runAsUser"}, -1) == 0;
+  };
+  // Who asks for root in so many words gets no contradiction from us, but the server's answer.
+  if (!is_root(*pod)) FillUnset(*pod, "runAsNonRoot", true);
+  for (const char* kind : {"initContainers", "containers"}) {
+    if (!spec.contains(kind)) continue;
+    if (!spec[kind].is_array()) return NotA(std::string("spec.") + kind, "a list");
+    for (Json& container : spec[kind]) {
+      const std::string where = std::string("spec.") + kind + "[]";
+      if (!container.is_object()) return NotA(where, "an object");
+      MUSTER_ASSIGN_OR_RETURN(
+          Json * own, Child(container, "securityContext", where + ".securityContext", false));
+      if (!BoolAt(*own, {"privileged"})) FillUnset(*own, "allowPrivilegeEscalation", false);
+      MUSTER_ASSIGN_OR_RETURN(
+          Json * capabilities,
+          Child(*own, "capabilities", where + ".securityContext.capabilities", false));
+      FillUnset(*capabilities, "drop", Json::array({"ALL"}));
+      if (is_root(*own)) FillUnset(*own, "runAsNonRoot", false);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddProbe(const WorkerPodSettings& settings, Json& worker) {
+  MUSTER_ASSIGN_OR_RETURN(Json * ports, Child(worker, "ports", "spec.containers[].ports", true));
+  PutNamed(*ports,
+           {{"name", kMetricsPort}, {"containerPort", settings.metrics_port}, {"protocol", "TCP"}});
+  FillUnset(worker, "readinessProbe",
+            {{"httpGet", {{"path", "/readyz"}, {"port", kMetricsPort}}},
+             {"periodSeconds", 1},
+             {"timeoutSeconds", 1},
+             {"failureThreshold", 3}});
+  return absl::OkStatus();
+}
+
+// A weight on every other node: where nothing else is free, a suspect one is better than none.
+absl::Status AvoidNodes(const std::vector<std::string>& nodes, Json& spec) {
+  if (nodes.empty()) return absl::OkStatus();
+  MUSTER_ASSIGN_OR_RETURN(Json * affinity, Child(spec, "affinity", "spec.affinity", false));
+  MUSTER_ASSIGN_OR_RETURN(Json * node,
+                          Child(*affinity, "nodeAffinity", "spec.affinity.nodeAffinity", false));
+  constexpr char kPreferred[] = "preferredDuringSchedulingIgnoredDuringExecution";
+  MUSTER_ASSIGN_OR_RETURN(
+      Json * preferred,
+      Child(*node, kPreferred, std::string("spec.affinity.nodeAffinity.") + kPreferred, true));
+  const Json expression = {
+      {"key", "kubernetes.io/hostname"}, {"operator", "NotIn"}, {"values", nodes}};
+  preferred->push_back(
+      {{"weight", 100}, {"preference", {{"matchExpressions", Json::array({expression})}}}});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Json> Metadata(const api::TrainingJob& job, const job::CreatePod& create,
+                              Json metadata) {
+  if (metadata.is_null()) metadata = Json::object();
+  if (!metadata.is_object()) return NotA("metadata", "an object");
+  // Names, owners and finalizers of a template would make pods that nobody can find or delete.
+  Json out = Json::object();
+  MUSTER_ASSIGN_OR_RETURN(Json * labels, Child(metadata, "labels", "metadata.labels", false));
+  MUSTER_ASSIGN_OR_RETURN(Json * annotations,
+                          Child(metadata, "annotations", "metadata.annotations", false));
+  (*labels)[kManagedByLabel] = kManagedBy;
+  (*labels)[kComponentLabel] = kWorkerComponent;
+  (*labels)[kJobNameLabel] = job.name;
+  (*labels)[kJobUidLabel] = job.uid;
+  (*labels)[kMemberLabel] = base::ToString(create.member);
+  out["name"] = create.name;
+  out["namespace"] = job.ns;
+  out["labels"] = std::move(*labels);
+  if (!annotations->empty()) out["annotations"] = std::move(*annotations);
+  const Json owner = {{"apiVersion", api::kApiVersion},
+                      {"kind", api::kKind},
+                      {"name", job.name},
+                      {"uid", job.uid},
+                      {"controller", true},
+                      {"blockOwnerDeletion", true}};
+  out["ownerReferences"] = Json::array({owner});
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> MakePodBody(const api::TrainingJob& job, const job::CreatePod& create,
+                                        const WorkerPodSettings& settings) {
+  Json pod_template = Json::parse(job.spec.workers.template_json, nullptr, false);
+  if (!pod_template.is_object()) {
+    return base::InvalidArgument("spec.workers.template is not an object");
+  }
+  MUSTER_ASSIGN_OR_RETURN(Json * spec, Child(pod_template, "spec", "spec", false));
+  MUSTER_ASSIGN_OR_RETURN(Json * worker, WorkerContainer(*spec));
+  FillUnset(*worker, "image", settings.image);
+  MUSTER_RETURN_IF_ERROR(AddEnvironment(job, create, settings, *worker));
+  MUSTER_RETURN_IF_ERROR(AddVolumes(settings, *spec, *worker));
+  MUSTER_RETURN_IF_ERROR(AddProbe(settings, *worker));
+  MUSTER_RETURN_IF_ERROR(Restrict(*spec));
+  FillUnset((*worker)["securityContext"], "readOnlyRootFilesystem", true);
+  MUSTER_RETURN_IF_ERROR(AvoidNodes(settings.avoid_nodes, *spec));
+  (*spec)["restartPolicy"] = "Never";
+  (*spec)["automountServiceAccountToken"] = false;
+  FillUnset(*spec, "enableServiceLinks", false);
+  MUSTER_ASSIGN_OR_RETURN(Json metadata, Metadata(job, create, pod_template["metadata"]));
+  return Dump({{"apiVersion", "v1"},
+               {"kind", "Pod"},
+               {"metadata", std::move(metadata)},
+               {"spec", std::move(*spec)}});
+}
+
+}  // namespace muster::kube
