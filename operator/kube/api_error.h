@@ -2,17 +2,21 @@
 //
 // The status code decides about retry, the payload keeps what the server said. Values only, pure.
 //
-//   HTTP, Status.reason                  absl code            means for us
-//   400, 413, 422 with causes            InvalidArgument      the object is wrong; the fields are
-//   named 422 without causes on a JSON patch   FailedPrecondition   a `test` of the patch did not
-//   hold 401                                  Unauthenticated      token expired or unknown 403
-//   PermissionDenied     RBAC, a quota (IsQuota), a namespace that goes 404 NotFound 405, 406, 415
-//   Unimplemented 408, 504                             DeadlineExceeded     it may or may not have
-//   happened 409 AlreadyExists                    AlreadyExists 409 otherwise Aborted somebody else
-//   has written; read again 410                                  OutOfRange           the version
-//   or the continue token is too old 429                                  ResourceExhausted    too
-//   many requests, or a disruption budget 500                                  Internal 502, 503,
-//   no answer                  Unavailable
+//   HTTP, Status.reason       absl code            means for us
+//   400, 413                  InvalidArgument      the object is wrong
+//   422 with causes           InvalidArgument      the object is wrong; the causes name its fields
+//   422 without causes        FailedPrecondition   a `test` of a JSON patch did not hold
+//   401                       Unauthenticated      the token has expired, or is not known
+//   403                       PermissionDenied     RBAC, a quota, a namespace that is being deleted
+//   404                       NotFound
+//   405, 406, 415             Unimplemented
+//   408, 504                  DeadlineExceeded     it may or may not have happened
+//   409 AlreadyExists         AlreadyExists
+//   409 otherwise             Aborted              somebody else has written: read again
+//   410                       OutOfRange           the version or the continue token is too old
+//   429                       ResourceExhausted    too many requests, or a disruption budget
+//   500                       Internal
+//   502, 503, no answer       Unavailable
 #pragma once
 
 #include <optional>

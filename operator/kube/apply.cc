@@ -183,9 +183,10 @@ absl::StatusOr<Json> Metadata(const api::TrainingJob& job, const job::CreatePod&
   if (!metadata.is_object()) return NotA("metadata", "an object");
   // Names, owners and finalizers of a template would make pods that nobody can find or delete.
   Json out = Json::object();
-  MUSTER_ASSIGN_OR_RETURN(Json * labels, Child(metadata, "labels", "metadata.labels", false));
   MUSTER_ASSIGN_OR_RETURN(Json * annotations,
                           Child(metadata, "annotations", "metadata.annotations", false));
+  const Json own_annotations = std::move(*annotations);
+  MUSTER_ASSIGN_OR_RETURN(Json * labels, Child(metadata, "labels", "metadata.labels", false));
   (*labels)[kManagedByLabel] = kManagedBy;
   (*labels)[kComponentLabel] = kWorkerComponent;
   (*labels)[kJobNameLabel] = job.name;
@@ -194,7 +195,7 @@ absl::StatusOr<Json> Metadata(const api::TrainingJob& job, const job::CreatePod&
   out["name"] = create.name;
   out["namespace"] = job.ns;
   out["labels"] = std::move(*labels);
-  if (!annotations->empty()) out["annotations"] = std::move(*annotations);
+  if (!own_annotations.empty()) out["annotations"] = own_annotations;
   const Json owner = {{"apiVersion", api::kApiVersion},
                       {"kind", api::kKind},
                       {"name", job.name},
@@ -213,6 +214,7 @@ absl::StatusOr<std::string> MakePodBody(const api::TrainingJob& job, const job::
   if (!pod_template.is_object()) {
     return base::InvalidArgument("spec.workers.template is not an object");
   }
+  MUSTER_ASSIGN_OR_RETURN(Json metadata, Metadata(job, create, pod_template["metadata"]));
   MUSTER_ASSIGN_OR_RETURN(Json * spec, Child(pod_template, "spec", "spec", false));
   MUSTER_ASSIGN_OR_RETURN(Json * worker, WorkerContainer(*spec));
   FillUnset(*worker, "image", settings.image);
@@ -225,7 +227,6 @@ absl::StatusOr<std::string> MakePodBody(const api::TrainingJob& job, const job::
   (*spec)["restartPolicy"] = "Never";
   (*spec)["automountServiceAccountToken"] = false;
   FillUnset(*spec, "enableServiceLinks", false);
-  MUSTER_ASSIGN_OR_RETURN(Json metadata, Metadata(job, create, pod_template["metadata"]));
   return Dump({{"apiVersion", "v1"},
                {"kind", "Pod"},
                {"metadata", std::move(metadata)},

@@ -1,5 +1,4 @@
-// The verbs of an API server: read, list, watch, create, apply, patch, delete, and what hangs on
-// pods.
+// The verbs of an API server: read, list, watch, create, apply, patch, delete, and those of pods.
 //
 // Safe from every thread; each call blocks its caller for at most call.timeout, retries included.
 // Objects go in and come out as JSON text. Errors are absl codes with an ApiError (api_error.h).
@@ -9,8 +8,7 @@
 //   every verb   401, once: the transport has told its access source meanwhile
 //   reads        also no answer, 500, 502, 503, 504
 // A write without an answer is not repeated here: who wrote it knows how to find out what became of
-// it. (The library below may resend on a connection that proves closed: creates have names of
-// ours.)
+// it. (The library below may resend on a connection that proves closed: creates have names of ours.)
 #pragma once
 
 #include <cstdint>

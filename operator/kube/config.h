@@ -1,4 +1,4 @@
-// Which API server, and with what right: in the cluster from the pod's own mounts, outside from a
+// Which API server, and with what right: in a cluster from the pod's mounts, outside from a
 // kubeconfig.
 #pragma once
 

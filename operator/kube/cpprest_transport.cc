@@ -1,9 +1,8 @@
 // The one file that includes cpprestsdk's client. Its rules, each learnt from the library's source
 // or by measuring (docs/decisions/0006-kubernetes-client.md):
 //   - its pool threads run the response sink and the continuations: nothing here blocks them
-//   - its timeout restarts at every chunk and is one for the whole client: it is set out of the
-//   way, and
-//     deadlines are kept by the thread that waits
+//   - its timeout restarts at every chunk and is one for the whole client: it is set out of the way,
+//     and deadlines are kept by the thread that waits
 //   - it has no bound on connections: permits are taken before a request
 //   - it makes an SSL context for each connection: certificates are bytes that are ready
 //   - it verifies and names (SNI) the host of the Host header, if there is one
@@ -171,6 +170,10 @@ std::shared_ptr<client::http_client> CpprestTransport::ClientFor(
   // A redirect would carry the token to another server.
   settings.set_max_redirects(0);
   settings.set_validate_certificates(!config_.insecure_skip_tls_verify);
+  // An address is no name to ask for, and the standard forbids it.
+  boost::system::error_code no_address;
+  boost::asio::ip::make_address(web::uri(config_.server).host(), no_address);
+  settings.set_tlsext_sni_enabled(no_address.failed() || !config_.tls_server_name.empty());
   settings.set_ssl_context_callback([access](boost::asio::ssl::context& context) {
     const absl::Status used = UseAccess(context.native_handle(), *access);
     if (!used.ok()) throw web::http::http_exception(base::Message(used));

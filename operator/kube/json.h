@@ -13,7 +13,9 @@
 
 namespace muster::kube {
 
-using Json = nlohmann::ordered_json;
+// Sorted keys, and not ordered_json: that one copies all that an object holds when a key is added, so
+// that a pointer into it is good for nothing.
+using Json = nlohmann::json;
 
 // InvalidArgument `what: ...` when the text is not a JSON object.
 absl::StatusOr<Json> ParseObject(std::string_view text, std::string_view what);

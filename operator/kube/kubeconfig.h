@@ -1,5 +1,4 @@
-// Kubeconfig files as trees of values in, one cluster and one user out. Pure: reads no file, no
-// clock.
+// Kubeconfig files as trees of values in, one cluster and one user out. Pure: no file, no clock.
 //
 // Several files are merged as kubectl does it: of clusters, users and contexts with the same name,
 // and of current-context, the first file's stands; paths are relative to the file that says them.

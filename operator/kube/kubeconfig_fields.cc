@@ -23,8 +23,8 @@ absl::StatusOr<std::string> DecodeBase64(std::string_view text) {
   // OpenSSL counts padding as bytes, and refuses what is no multiple of four.
   const std::size_t padding = packed.ends_with("==") ? 2 : packed.ends_with("=") ? 1 : 0;
   std::string out(packed.size() / 4 * 3, '\0');
-  const int size = packed.size() % 4 != 0
-                       ? -1
+  const bool odd = packed.size() % 4 != 0 || packed.find('=') < packed.size() - padding;
+  const int size = odd ? -1
                        : EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
                                          reinterpret_cast<const unsigned char*>(packed.data()),
                                          static_cast<int>(packed.size()));
