@@ -158,7 +158,8 @@ class Client final {
   absl::Status Watch(const Resource& resource, std::string_view ns, const WatchOptions& options,
                      const OnWatchEvent& on_event, std::stop_token stop) const;
 
-  // AlreadyExists when the name is taken. dry_run: everything but the write.
+  // AlreadyExists when the name is taken. dry_run: everything but the write, and a field that the
+  // server does not know is an error (it would drop it in silence).
   absl::StatusOr<std::string> Create(const Resource& resource, std::string_view ns,
                                      std::string_view body, bool dry_run = false,
                                      const Call& call = {}) const;

@@ -12,7 +12,9 @@ namespace {
 constexpr std::size_t kMostNote = 1024;  // events.k8s.io/v1
 
 std::string Named(std::string_view verb, const Resource& resource, std::string_view rest) {
-  return std::string(verb) + " " + std::string(resource.plural) + " " + std::string(rest);
+  std::string text = std::string(verb) + " " + std::string(resource.plural);
+  if (!rest.empty()) text += " " + std::string(rest);
+  return text;
 }
 
 std::string_view NameOf(Propagation propagation) {
@@ -75,8 +77,10 @@ absl::StatusOr<std::string> Client::Create(const Resource& resource, std::string
                                            const Call& call) const {
   HttpRequest request;
   request.method = Method::kPost;
-  request.target = Target(CollectionPath(resource, ns), {{"fieldManager", options_.field_manager},
-                                                         {"dryRun", dry_run ? "All" : ""}});
+  request.target =
+      Target(CollectionPath(resource, ns), {{"fieldManager", options_.field_manager},
+                                            {"dryRun", dry_run ? "All" : ""},
+                                            {"fieldValidation", dry_run ? "Strict" : ""}});
   request.body = body;
   request.content_type = "application/json";
   return Body(std::move(request), Repeat::kWrite,

@@ -18,7 +18,8 @@ TEST(ClientWriteTest, EachVerbAsTheServerWantsIt) {
   EXPECT_EQ(sent.back().body, "{\"a\":1}");
   EXPECT_EQ(sent.back().content_type, "application/json");
   ASSERT_TRUE(rig.client.Create(kPods, "ns", "{}", true).ok());
-  EXPECT_EQ(rig.Target(), "/api/v1/namespaces/ns/pods?fieldManager=muster&dryRun=All");
+  EXPECT_EQ(rig.Target(),
+            "/api/v1/namespaces/ns/pods?fieldManager=muster&dryRun=All&fieldValidation=Strict");
   ASSERT_TRUE(rig.client.Replace(kLeases, {"ns", "l"}, "{}").ok());
   EXPECT_EQ(sent.back().method, Method::kPut);
   ASSERT_TRUE(
