@@ -32,9 +32,10 @@ absl::StatusOr<ClusterConfig> InClusterConfig(const GetEnv& get, const runtime::
         "not set");
   }
   ClusterConfig config;
+  // The HTTP library cannot connect to an IPv6 address; the Service has a name, too.
   const std::string name = host;
   const bool v6 = name.find(':') != std::string::npos;
-  config.server = "https://" + (v6 ? "[" + name + "]" : name) + ":" + port;
+  config.server = "https://" + (v6 ? "kubernetes.default.svc" : name) + ":" + port;
   config.ns = FirstWord(folder + "/namespace");
   if (config.ns.empty()) config.ns = "default";
   config.user_agent = UserAgent();

@@ -360,6 +360,11 @@ absl::Status CheckServer(const ClusterConfig& config, const Access& access) {
   if ((uri.scheme() != "https" && uri.scheme() != "http") || uri.host().empty()) {
     return base::InvalidArgument(named + " is not https://HOST[:PORT][/PATH]");
   }
+  if (uri.host().starts_with('[')) {
+    return base::InvalidArgument(named +
+                                 " is an IPv6 address, which the HTTP library cannot reach; "
+                                 "write a name that leads to it");
+  }
   const bool here = uri.host() == "127.0.0.1" || uri.host() == "localhost";
   if (uri.scheme() == "http" && !here && !access.token.empty()) {
     return base::InvalidArgument(named +

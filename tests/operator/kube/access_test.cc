@@ -115,7 +115,8 @@ TEST(InClusterConfigTest, ReadsThePodsMounts) {
   EXPECT_EQ(config->ns, "muster-system");
   EXPECT_EQ(**config->access->Current(), (Access{"CA", "", "", "T"}));
   host = "fd00::1";
-  EXPECT_EQ(InClusterConfig(get, clock, folder.path())->server, "https://[fd00::1]:443");
+  EXPECT_EQ(InClusterConfig(get, clock, folder.path())->server,
+            "https://kubernetes.default.svc:443");
 }
 
 TEST(InClusterConfigTest, OutsideOfAPodItSaysSo) {

@@ -270,7 +270,8 @@ TEST_F(TransportTest, CountsRequestsByMethodAndCode) {
 // ---- configuration
 
 TEST_F(TransportTest, AServerThatIsNoUrlIsRefusedByItsName) {
-  for (const char* server : {"", "10.0.0.1:6443", "ftp://x", "https://", "https://a b"}) {
+  for (const char* server :
+       {"", "10.0.0.1:6443", "ftp://x", "https://", "https://a b", "https://[::1]:6443"}) {
     const auto transport = MakeCpprestTransport(Config(server));
     ASSERT_FALSE(transport.ok()) << server;
     EXPECT_NE(base::Message(transport.status()).find("server '" + std::string(server) + "'"),
