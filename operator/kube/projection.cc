@@ -44,7 +44,6 @@ std::string Shortened(std::string text) { return Cut(std::move(text), kMostMessa
 
 absl::StatusOr<JobRecord> ProjectJob(const Json& object) {
   JobRecord record;
-  record.version = TextAt(object, {"metadata", "resourceVersion"});
   record.deleting = At(object, {"metadata", "deletionTimestamp"}).is_string();
   auto job = api::ParseTrainingJob(Dump(object));
   if (job.ok()) {

@@ -37,9 +37,9 @@ struct PodRecord {
 // InvalidArgument when it is no pod of ours (no member label).
 absl::StatusOr<PodRecord> ProjectPod(const Json& object);
 
+// Without its resourceVersion, which the store has: a write that changes nothing here is no news.
 struct JobRecord {
   api::TrainingJob job;
-  std::string version;  // metadata.resourceVersion of spec and status as they are here
   bool deleting = false;
   // Set: spec or status could not be read, and only name, namespace and uid of `job` are true.
   std::string unreadable;

@@ -23,7 +23,7 @@ constexpr std::array<std::string_view, 8> kNodeReasons = {"NodeLost",
                                                           "Preempting",
                                                           "NodeAffinity",
                                                           "UnexpectedAdmissionError",
-                                                          "Taint"};
+                                                          "TaintToleration"};
 
 // A shell's way to say "killed by signal N": the container runtimes give it, and no number of its
 // own.

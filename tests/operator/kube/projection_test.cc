@@ -134,8 +134,9 @@ TEST(ProjectPodTest, WhatTheClusterDidIsNeverTheWorkersFault) {
     EXPECT_TRUE(record.pod.infrastructure_loss) << reason;
     EXPECT_EQ(record.pod.conditions, std::vector<std::string>{"DisruptionTarget"});
   }
-  for (const char* reason : {"NodeLost", "NodeShutdown", "Terminated", "Preempting", "OutOfcpu",
-                             "OutOfpods", "NodeAffinity", "UnexpectedAdmissionError"}) {
+  for (const char* reason :
+       {"NodeLost", "NodeShutdown", "Terminated", "Preempting", "OutOfcpu", "OutOfpods",
+        "NodeAffinity", "TaintToleration", "UnexpectedAdmissionError"}) {
     const PodRecord record =
         Read(Pod(std::string("{'phase':'Failed','message':'why','reason':'") + reason + "'}"));
     EXPECT_TRUE(record.pod.infrastructure_loss) << reason;
@@ -218,8 +219,9 @@ TEST(ProjectJobTest, ReadsTheWholeObject) {
   ASSERT_TRUE(record.ok());
   EXPECT_EQ(record->unreadable, "");
   EXPECT_EQ(record->job, job);
-  EXPECT_EQ(record->version, "77");
   EXPECT_FALSE(record->deleting);
+  object["metadata"]["resourceVersion"] = "78";
+  EXPECT_EQ(*ProjectJob(object), *record) << "a write that changes nothing is no news";
   object["metadata"]["deletionTimestamp"] = "2026-11-21T08:00:00Z";
   EXPECT_TRUE(ProjectJob(object)->deleting);
 }
