@@ -1,5 +1,7 @@
 #include "operator/runtime/metrics.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "operator/base/check.h"
@@ -26,6 +28,16 @@ prometheus::MetricFamily ToProm(Family family) {
     (counter ? metric.counter.value : metric.gauge.value) = sample.value;
   }
   return out;
+}
+
+// The text format has each name once, whoever gives series of it.
+void Merge(prometheus::MetricFamily family, std::vector<prometheus::MetricFamily>& families) {
+  for (prometheus::MetricFamily& other : families) {
+    if (other.name != family.name) continue;
+    std::move(family.metric.begin(), family.metric.end(), std::back_inserter(other.metric));
+    return;
+  }
+  families.push_back(std::move(family));
 }
 
 }  // namespace
@@ -107,7 +119,7 @@ std::string Metrics::Text() const {
     // Under the lock, so that collectors are called one at a time.
     MutexLock lock(state_->mutex);
     for (const auto& collect : state_->collectors) {
-      for (Family& family : collect()) families.push_back(ToProm(std::move(family)));
+      for (Family& family : collect()) Merge(ToProm(std::move(family)), families);
     }
   }
   return prometheus::TextSerializer().Serialize(families);
