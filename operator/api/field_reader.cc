@@ -2,6 +2,7 @@
 // text.
 #include "operator/api/field_reader.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -20,6 +21,22 @@ Overloaded(F...) -> Overloaded<F...>;
 
 bool IsScalar(const Node& node) { return node.kind == Node::Kind::kScalar; }
 
+bool HasForm(const std::string& text, TextForm form) {
+  if (form == TextForm::kAny) return true;
+  auto letter = [](char c) { return c >= 'a' && c <= 'z'; };
+  auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (text.empty() || text.front() == '-' || text.back() == '-') return false;
+  if (form == TextForm::kJobName && !letter(text.front())) return false;
+  return std::all_of(text.begin(), text.end(),
+                     [&](char c) { return letter(c) || digit(c) || c == '-'; });
+}
+
+// YAML 1.1, which kubectl reads, takes 010 for eight: no number here begins with a needless zero.
+bool HasNeedlessZero(std::string_view text) {
+  if (text.starts_with('+') || text.starts_with('-')) text.remove_prefix(1);
+  return text.size() > 1 && text[0] == '0' && text[1] >= '0' && text[1] <= '9';
+}
+
 bool IntegerInRange(const Field& field, const Node& node, Ranges ranges, std::int64_t* value) {
   if (!ReadInteger(node, value)) return false;
   return ranges == Ranges::kTrusted || (*value >= field.least && *value <= field.most);
@@ -29,6 +46,7 @@ bool NumberInRange(const Field& field, const Node& node, Ranges ranges, double* 
   if (!IsScalar(node)) return false;
   const ScalarKind kind = KindOf(node);
   if (kind != ScalarKind::kInteger && kind != ScalarKind::kNumber) return false;
+  if (HasNeedlessZero(node.text)) return false;
   const char* begin = node.text.data() + (node.text.front() == '+' ? 1 : 0);
   const char* end = node.text.data() + node.text.size();
   if (std::from_chars(begin, end, *value).ec != std::errc()) return false;
@@ -39,22 +57,12 @@ bool NumberInRange(const Field& field, const Node& node, Ranges ranges, double* 
 }
 
 bool DurationInRange(const Field& field, const Node& node, Ranges ranges, base::Duration* value) {
-  if (!IsScalar(node)) return false;
+  if (!IsScalar(node) || KindOf(node) != ScalarKind::kText) return false;
   const absl::StatusOr<base::Duration> parsed = ParseDuration(node.text);
   if (!parsed.ok()) return false;
   *value = *parsed;
   return ranges == Ranges::kTrusted ||
          (value->count() >= field.least && value->count() <= field.most);
-}
-
-bool IsName(const std::string& text) {
-  auto letter = [](char c) { return c >= 'a' && c <= 'z'; };
-  auto inner = [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '-'; };
-  if (text.empty() || !letter(text.front()) || text.back() == '-') return false;
-  for (char c : text) {
-    if (!inner(c)) return false;
-  }
-  return true;
 }
 
 bool TextInRange(const Field& field, const Node& node, Ranges ranges, std::string* value,
@@ -66,19 +74,24 @@ bool TextInRange(const Field& field, const Node& node, Ranges ranges, std::strin
   }
   *value = node.text;
   if (ranges == Ranges::kTrusted) return true;
-  const auto size = static_cast<std::int64_t>(value->size());
-  if (size < field.least || size > field.most) return false;
-  return !field.name_pattern || IsName(*value);
+  const std::int64_t size = Characters(*value);
+  return size >= field.least && size <= field.most && HasForm(*value, field.form);
 }
 
 }  // namespace
 
 bool ReadInteger(const Node& node, std::int64_t* value) {
   if (!IsScalar(node) || KindOf(node) != ScalarKind::kInteger) return false;
+  if (HasNeedlessZero(node.text)) return false;
   const char* begin = node.text.data() + (node.text.front() == '+' ? 1 : 0);
   const char* end = node.text.data() + node.text.size();
   const auto [stop, error] = std::from_chars(begin, end, *value);
   return error == std::errc() && stop == end;
+}
+
+std::int64_t Characters(std::string_view text) {
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
 int ReadChoice(const Field& field, const Node& node) {

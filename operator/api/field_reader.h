@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "operator/api/job_validation.h"
 #include "operator/api/schema.h"
@@ -20,6 +21,9 @@ int ReadChoice(const Field& field, const Node& node);
 
 // The scalar as an integer; false when it is none or does not fit in 64 bits.
 bool ReadInteger(const Node& node, std::int64_t* value);
+
+// Of UTF-8 text: what an API server counts, too.
+std::int64_t Characters(std::string_view text);
 
 // A value as it was written, short enough for a sentence.
 std::string Shown(const Node& node);

@@ -8,6 +8,7 @@
 #include "operator/api/field_reader.h"
 #include "operator/api/job_rules.h"
 #include "operator/api/json_node.h"
+#include "operator/api/label_syntax.h"
 #include "operator/api/schema.h"
 
 namespace muster::api {
@@ -109,11 +110,20 @@ class Walk {
     if (entry.value.kind != Node::Kind::kMap) {
       return NotAllowed(entry, field.path, entry.value, AllowedText(field));
     }
+    const bool labels = field.path == "metadata.labels";
     for (const NodeEntry& item : entry.value.entries) {
+      const std::string path = Join(field.path, item.key);
+      if (item.value.kind == Node::Kind::kNull) continue;  // an API server makes it empty
       const bool text =
           item.value.kind == Node::Kind::kScalar && KindOf(item.value) == ScalarKind::kText;
-      if (!text)
-        NotAllowed(item, Join(field.path, item.key), item.value, "a text; put it in quotes");
+      if (!text) {
+        NotAllowed(item, path, item.value, "a text; put it in quotes");
+      } else if (!(labels ? IsLabelKey(item.key) : IsAnnotationKey(item.key))) {
+        Add(item, path, item.key, std::string(kKeyAllowed),
+            "the key " + item.key + " is not allowed: " + std::string(kKeyAllowed));
+      } else if (labels && !IsLabelValue(item.value.text)) {
+        NotAllowed(item, path, item.value, std::string(kLabelValueAllowed));
+      }
     }
   }
 
@@ -146,6 +156,8 @@ class Walk {
         Add(part, child, Shown(part.value), "each field once", "is given twice");
       } else if (field == nullptr) {
         Unknown(part, "spec.failurePolicy.rules[]", child);
+      } else if (part.value.kind == Node::Kind::kNull) {
+        continue;  // not set, as everywhere
       } else if (part.key == "action") {
         has_action = true;
         const int index = ReadChoice(*field, part.value);
@@ -156,7 +168,7 @@ class Walk {
       } else {
         const bool text = part.value.kind == Node::Kind::kScalar &&
                           KindOf(part.value) == ScalarKind::kText &&
-                          static_cast<std::int64_t>(part.value.text.size()) <= field->most;
+                          Characters(part.value.text) <= field->most;
         if (!text) NotAllowed(part, child, part.value, AllowedText(*field));
         rule.pod_condition = part.value.text;
       }
@@ -171,7 +183,6 @@ class Walk {
 
   void ExitCodes(const NodeEntry& part, const Field& field, const std::string& child,
                  FailureRule& rule) {
-    if (part.value.kind == Node::Kind::kNull) return;
     if (part.value.kind != Node::Kind::kList || part.value.items.size() > 256) {
       return NotAllowed(part, child, part.value, AllowedText(field));
     }

@@ -68,11 +68,18 @@ std::string NumberRange(const Field& field) {
 }
 
 std::string TextRange(const Field& field) {
-  if (field.name_pattern) {
-    return "at most " + std::to_string(field.most) +
-           " lower-case letters, digits and '-', a letter first and no '-' at the end";
+  const std::string most = std::to_string(field.most);
+  switch (field.form) {
+    case TextForm::kAny:
+      break;
+    case TextForm::kJobName:
+      return "at most " + most +
+             " lower-case letters, digits and '-', a letter first and no '-' at the end";
+    case TextForm::kDnsLabel:
+      return "at most " + most +
+             " lower-case letters, digits and '-', no '-' at the beginning or the end";
   }
-  return "a text of at most " + std::to_string(field.most) + " bytes";
+  return "a text of at most " + most + " characters";
 }
 
 std::string Choices(const Field& field) {

@@ -44,6 +44,21 @@ using FieldRef =
                  FieldAccess<std::optional<base::Duration>>, FieldAccess<Builtin>,
                  FieldAccess<Reduction>, FieldAccess<Transport>, FieldAccess<DataFormat>>;
 
+// When an update of the object may change a field; without a start nothing is fixed but kNever.
+enum class Change {
+  kAnyTime,
+  kUntilStart,      // fixed once status.startTime is set: what decides the result
+  kWhileSuspended,  // the pods' template
+  kNever,
+};
+
+// What a text may consist of.
+enum class TextForm {
+  kAny,
+  kJobName,   // ^[a-z]([-a-z0-9]*[a-z0-9])?$
+  kDnsLabel,  // ^[a-z0-9]([-a-z0-9]*[a-z0-9])?$
+};
+
 struct Field {
   std::string path;  // "spec.training.slots"; items of a list: "spec.failurePolicy.rules[].action"
   FieldType type = FieldType::kGroup;
@@ -52,13 +67,15 @@ struct Field {
   bool nullable = false;
   bool cluster_only = false;       // accepted on one machine, where it has no effect
   std::optional<Builtin> builtin;  // program.config: the one that knows it
-  std::int64_t least = 0;  // kInteger; kDuration in nanoseconds; kText, kRules: of the length
+  Change change = Change::kAnyTime;
+  // kInteger; kDuration in nanoseconds; kText in characters and kRules: of the length
+  std::int64_t least = 0;
   std::int64_t most = 0;
   double low = 0;  // kNumber
   double high = 0;
   bool low_open = false;  // low itself is not allowed
   bool high_open = false;
-  bool name_pattern = false;             // kText: ^[a-z]([-a-z0-9]*[a-z0-9])?$
+  TextForm form = TextForm::kAny;
   std::vector<std::string_view> one_of;  // kEnum, in the order of the C++ enum
   std::string default_text;              // empty: none
   std::string description;

@@ -54,6 +54,7 @@ void AddJobRows(std::vector<Field>& rows) {
   rows.push_back(Row("spec.managedBy", FieldType::kText,
                      "Another controller that looks after this job; ours then leaves it alone.")
                      .At(MUSTER_FIELD(spec.managed_by))
+                     .Changes(Change::kNever)
                      .Between(0, 63)
                      .ClusterOnly()
                      .Take());
@@ -84,13 +85,15 @@ void AddMetadataRows(std::vector<Field>& rows) {
   rows.push_back(Row("metadata.name", FieldType::kText, "Names the job, its Services and labels.")
                      .At(MUSTER_FIELD(name))
                      .Between(1, 40)
-                     .Name()
+                     .Of(TextForm::kJobName)
+                     .Changes(Change::kNever)
                      .Required()
                      .Take());
   rows.push_back(Row("metadata.namespace", FieldType::kText, "Namespace on a cluster.")
                      .At(MUSTER_FIELD(ns))
                      .Between(1, 63)
-                     .Name()
+                     .Of(TextForm::kDnsLabel)
+                     .Changes(Change::kNever)
                      .ClusterOnly()
                      .Take());
   rows.push_back(Row("metadata.labels", FieldType::kStringMap, "Labels of the object.").Take());
@@ -132,10 +135,12 @@ void AddWorkersRows(std::vector<Field>& rows) {
                      "Members of each worker, one per GPU.")
                      .At(MUSTER_FIELD(spec.workers.processes_per_worker))
                      .Between(1, 64)
+                     .Changes(Change::kUntilStart)
                      .Take());
   rows.push_back(Row("spec.workers.template", FieldType::kObject,
                      "Pod template of the workers; container `worker`, else the first, is ours.")
                      .At(MUSTER_FIELD(spec.workers.template_json))
+                     .Changes(Change::kWhileSuspended)
                      .ClusterOnly()
                      .Take());
 }

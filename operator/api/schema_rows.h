@@ -39,7 +39,8 @@ class Row {
   Row Required() && { return field_.required = true, std::move(*this); }
   Row Nullable() && { return field_.nullable = true, std::move(*this); }
   Row ClusterOnly() && { return field_.cluster_only = true, std::move(*this); }
-  Row Name() && { return field_.name_pattern = true, std::move(*this); }
+  Row Of(TextForm form) && { return field_.form = form, std::move(*this); }
+  Row Changes(Change change) && { return field_.change = change, std::move(*this); }
   Row Of(Builtin builtin) && { return field_.builtin = builtin, std::move(*this); }
   Row OneOf(std::vector<std::string_view> names) && {
     field_.one_of = std::move(names);

@@ -17,13 +17,15 @@ void AddGptRows(std::vector<Field>& rows) {
                        .At(ref)
                        .Between(least, most)
                        .Of(Builtin::kGpt)
+                       .Changes(Change::kUntilStart)
                        .Take());
   };
   auto number = [&rows](const char* name, double low, double high, FieldRef ref, const char* text) {
     return Row(std::string("spec.program.config.") + name, FieldType::kNumber, text)
         .At(ref)
         .Within(low, high)
-        .Of(Builtin::kGpt);
+        .Of(Builtin::kGpt)
+        .Changes(Change::kUntilStart);
   };
 #define CONFIG(member) MUSTER_FIELD(spec.program.config.member)
   integer("layers", 1, 1000, CONFIG(layers), "Transformer blocks.");
@@ -58,12 +60,14 @@ void AddBenchRows(std::vector<Field>& rows) {
                      .At(CONFIG(state_bytes))
                      .Between(12, std::int64_t{1} << 40)
                      .Of(Builtin::kBench)
+                     .Changes(Change::kUntilStart)
                      .Take());
   rows.push_back(Row("spec.program.config.slotMilliseconds", FieldType::kNumber,
                      "Milliseconds of processor time for each slot.")
                      .At(CONFIG(slot_milliseconds))
                      .Within(0, 60'000)
                      .Of(Builtin::kBench)
+                     .Changes(Change::kUntilStart)
                      .Take());
 #undef CONFIG
 }
@@ -74,12 +78,14 @@ void AddDataRows(std::vector<Field>& rows) {
                      "File or directory. Of a directory every regular file is read, each once, in "
                      "byte order of its name; the last tenth is held out. gpt needs it.")
                      .At(MUSTER_FIELD(spec.data.path))
+                     .Changes(Change::kUntilStart)
                      .Between(0, kMaxPathBytes)
                      .Take());
   rows.push_back(Row("spec.data.format", FieldType::kEnum,
                      "text: bytes as tokens. llmc: 256 x int32 header, then uint16 tokens. "
                      "tokens16: bare uint16 tokens.")
                      .At(MUSTER_FIELD(spec.data.format))
+                     .Changes(Change::kUntilStart)
                      .OneOf({"text", "llmc", "tokens16"})
                      .Take());
 }
@@ -93,6 +99,7 @@ void AddCheckpointRows(std::vector<Field>& rows) {
                      "Directory that all members share. On one machine a relative one is inside "
                      "the state directory, which is also the default.")
                      .At(MUSTER_FIELD(spec.checkpoint.path))
+                     .Changes(Change::kUntilStart)
                      .Between(0, kMaxPathBytes)
                      .Take());
   rows.push_back(Row("spec.checkpoint.everySteps", FieldType::kInteger,
@@ -121,6 +128,7 @@ void AddProgramRows(std::vector<Field>& rows) {
                      "gpt: the GPT-2 architecture on text or tokens. bench: a given amount of "
                      "state and compute, for measuring.")
                      .At(MUSTER_FIELD(spec.program.builtin))
+                     .Changes(Change::kUntilStart)
                      .OneOf({"gpt", "bench"})
                      .Required()
                      .Take());
@@ -135,6 +143,7 @@ void AddTrainingRows(std::vector<Field>& rows) {
   rows.push_back(Row("spec.training", FieldType::kGroup, "How it is trained.").Required().Take());
   rows.push_back(Row("spec.training.steps", FieldType::kInteger, "Optimizer updates in all.")
                      .At(MUSTER_FIELD(spec.training.steps))
+                     .Changes(Change::kUntilStart)
                      .Between(1, kMaxSteps)
                      .Required()
                      .Take());
@@ -142,6 +151,7 @@ void AddTrainingRows(std::vector<Field>& rows) {
                      "M: logical microbatches of a step. Members share them, so M is at least the "
                      "number of members; at 8 per member the loss of one is hardly felt.")
                      .At(MUSTER_FIELD(spec.training.slots))
+                     .Changes(Change::kUntilStart)
                      .Between(1, 65536)
                      .Required()
                      .Take());
@@ -150,23 +160,27 @@ void AddTrainingRows(std::vector<Field>& rows) {
                      "with an exponent per tensor, half the traffic. Float: ordinary floats; the "
                      "result then depends on who computed what.")
                      .At(MUSTER_FIELD(spec.training.reduction))
+                     .Changes(Change::kUntilStart)
                      .OneOf({"Exact64", "Exact32", "Float"})
                      .Take());
   rows.push_back(Row("spec.training.transport", FieldType::kEnum,
                      "What carries the sums. auto: nccl where all members have a GPU, else the "
                      "TCP ring.")
                      .At(MUSTER_FIELD(spec.training.transport))
+                     .Changes(Change::kUntilStart)
                      .OneOf({"auto", "ring", "nccl"})
                      .Take());
   rows.push_back(Row("spec.training.evaluateEverySteps", FieldType::kInteger,
                      "The held-out loss is computed after each so many steps, and after the last "
                      "one. 0: only after the last one.")
                      .At(MUSTER_FIELD(spec.training.evaluate_every_steps))
+                     .Changes(Change::kUntilStart)
                      .Between(0, kMaxSteps)
                      .Take());
   rows.push_back(Row("spec.training.seed", FieldType::kInteger,
                      "Keys the initial weights, the order of samples and dropout.")
                      .At(MUSTER_FIELD(spec.training.seed))
+                     .Changes(Change::kUntilStart)
                      .Between(0, kMaxJsonInteger)
                      .Take());
   AddDataRows(rows);

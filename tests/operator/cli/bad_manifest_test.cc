@@ -37,6 +37,10 @@ const Bad kBad[] = {
      "f:3: metadata.namespace: A_b is not allowed: at most 63*"},
     {"name: licences", "name: a, labels: {a: 1}",
      "f:3: metadata.labels.a: 1 is not allowed: a text; put it in quotes"},
+    {"name: licences", "name: a, labels: {a: not a value}",
+     "f:3: metadata.labels.a: not a value is not allowed: empty, or at most 63 letters, digits*"},
+    {"name: licences", "name: a, labels: {Muster.dev/a: v}",
+     "f:3: metadata.labels.Muster.dev/a: the key Muster.dev/a is not allowed: a name of at most*"},
     {"name: licences", "name: a, annotations: [x]",
      "f:3: metadata.annotations: a list is not allowed: a map from text to text"},
     {"name: licences", "name: a, nmespace: b",
@@ -49,6 +53,8 @@ const Bad kBad[] = {
     {"replicas: 4", "replicas: \"4\"",
      "f:6: spec.workers.replicas: \"4\" is not allowed: an integer from 1 to 10000"},
     {"replicas: 4", "replicas: 4.0", "f:6: spec.workers.replicas: 4.0 is not allowed: an integer*"},
+    // Eight to kubectl, ten to others.
+    {"replicas: 4", "replicas: 010", "f:6: spec.workers.replicas: 010 is not allowed: an integer*"},
     {"replicas: 4", "replicas: [4]", "f:6: spec.workers.replicas: a list is not allowed: an int*"},
     {"replicas: 4", "replicas: 99999999999999999999",
      "f:6: spec.workers.replicas: 99999999999999999999 is not allowed: an integer from 1 to 10000"},
@@ -164,7 +170,7 @@ const Bad kBad[] = {
      "what the job goes back to when all members are lost)"},
     {"keep: 3", "path: [a]",
      "f:18: spec.checkpoint.path: a list is not allowed: a text of at most "
-     "4096 bytes"},
+     "4096 characters"},
     {"keep: 3", "everySteps: -5",
      "f:18: spec.checkpoint.everySteps: -5 is not allowed: an integer from 0 to 1000000000"},
     {"keep: 3", "everySeconds: 1h",
@@ -180,6 +186,9 @@ const Bad kBad[] = {
      "as 500ms, 1s or 1h30m, or null"},
     {"heartbeatTimeout: 1s", "lostPodGracePeriod: 2h",
      "f:20: spec.elasticity.lostPodGracePeriod: 2h is not allowed: a duration from 0s to 1h*"},
+    // A number to an API server, so no duration.
+    {"heartbeatTimeout: 1s", "lostPodGracePeriod: 0",
+     "f:20: spec.elasticity.lostPodGracePeriod: 0 is not allowed: a duration from 0s to 1h*"},
     {"heartbeatTimeout: 1s", "avoidNodes: 2",
      "f:20: spec.elasticity.avoidNodes: 2 is not allowed: a map of fields"},
     {"heartbeatTimeout: 1s", "avoidNodes: {failures: 0}",
@@ -209,7 +218,7 @@ const Bad kBad[] = {
      "from 0 to 255"},
     {"failurePolicy: {}", "failurePolicy: {rules: [{action: Ignore, podCondition: 1}]}",
      "f:21: spec.failurePolicy.rules[0].podCondition: 1 is not allowed: a text of at most 316 "
-     "bytes"},
+     "characters"},
     {"failurePolicy: {}", "failurePolicy: {rules: [{action: Ignore, exitCode: [1]}]}",
      "f:21: spec.failurePolicy.rules[0].exitCode: unknown field "
      "spec.failurePolicy.rules[0].exitCode"
