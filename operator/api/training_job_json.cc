@@ -7,7 +7,6 @@
 #include "operator/api/json_fields.h"
 #include "operator/api/json_node.h"
 #include "operator/api/schema.h"
-#include "operator/base/sha256.h"
 
 namespace muster::api {
 namespace {
@@ -61,19 +60,15 @@ void PutAt(Json& root, std::string_view path, Json value) {
   }
 }
 
-// The fields of `spec` whose path begins with one of `parts`, as one object.
-Json SpecJson(const TrainingJobSpec& spec, const std::vector<std::string_view>& parts) {
+Json SpecJson(const TrainingJobSpec& spec) {
   TrainingJob job;
   job.spec = spec;
   Json root = Json::object();
   for (const Field& field : Schema()) {
     if (field.type == FieldType::kGroup || field.path.find("[]") != std::string::npos) continue;
     if (field.builtin && *field.builtin != spec.program.builtin) continue;
-    for (std::string_view part : parts) {
-      if (!field.path.starts_with(part)) continue;
-      PutAt(root, std::string_view(field.path).substr(5), ValueJson(field, job));
-      break;
-    }
+    if (!field.path.starts_with("spec.")) continue;
+    PutAt(root, std::string_view(field.path).substr(5), ValueJson(field, job));
   }
   return root;
 }
@@ -96,7 +91,7 @@ std::string_view ToString(FailureAction action) {
   return kActions[static_cast<std::size_t>(action)];
 }
 
-std::string SpecToJson(const TrainingJobSpec& spec) { return Dump(SpecJson(spec, {"spec."}), -1); }
+std::string SpecToJson(const TrainingJobSpec& spec) { return Dump(SpecJson(spec), -1); }
 
 absl::StatusOr<TrainingJobSpec> ParseTrainingJobSpec(std::string_view json) {
   MUSTER_ASSIGN_OR_RETURN(const Node node, NodeFromJson(json));
@@ -112,7 +107,7 @@ std::string TrainingJobToJson(const TrainingJob& job, int indent) {
                       {"namespace", job.ns},
                       {"uid", job.uid},
                       {"generation", job.generation}}},
-                    {"spec", SpecJson(job.spec, {"spec."})},
+                    {"spec", SpecJson(job.spec)},
                     {"status", Json::parse(StatusToJson(job.status), nullptr, false)}};
   return Dump(out, indent);
 }
@@ -134,11 +129,6 @@ absl::StatusOr<TrainingJob> ParseTrainingJob(std::string_view json) {
     MUSTER_ASSIGN_OR_RETURN(job.status, ParseTrainingJobStatus(parsed["status"].dump()));
   }
   return job;
-}
-
-std::string FrozenDigest(const TrainingJobSpec& spec) {
-  return base::Sha256Hex(
-      Dump(SpecJson(spec, {"spec.program.", "spec.training.", "spec.data."}), -1));
 }
 
 }  // namespace muster::api

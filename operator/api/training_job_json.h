@@ -24,9 +24,6 @@ absl::StatusOr<TrainingJobStatus> ParseTrainingJobStatus(std::string_view json);
 std::string TrainingJobToJson(const TrainingJob& job, int indent = -1);
 absl::StatusOr<TrainingJob> ParseTrainingJob(std::string_view json);
 
-// Hex SHA-256 of program, training and data: what may not change once a job has started.
-std::string FrozenDigest(const TrainingJobSpec& spec);
-
 std::string_view ToString(Builtin builtin);
 std::string_view ToString(Reduction reduction);
 std::string_view ToString(Transport transport);

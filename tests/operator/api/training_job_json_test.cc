@@ -1,72 +1,16 @@
-// A job goes to JSON and back unchanged; what is wrong is named; the frozen part has a digest.
+// A job goes to JSON and back unchanged; what is wrong is named.
 #include "operator/api/training_job_json.h"
 
 #include <gtest/gtest.h>
 
 #include <limits>
 
-#include "operator/api/record_json.h"
+#include "tests/operator/api/full_job.h"
 
 namespace muster::api {
 namespace {
 
-using std::chrono::hours;
-using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-base::WallTime At(std::int64_t ns) { return base::WallTime(base::Duration(ns)); }
-
-TrainingJobSpec FullSpec() {
-  TrainingJobSpec spec;
-  spec.workers = {4, 2, 8, 1, 2, R"({"metadata":{"labels":{"a":"b"}},"n":1})"};
-  spec.program.builtin = Builtin::kGpt;
-  spec.program.config = {6, 8, 256, 64, 2, 512, 3e-4, 7, 0.01, 0.5, 0.1};
-  spec.training = {300, 64, Reduction::kExact32, Transport::kRing, 50, 9'007'199'254'740'991};
-  spec.data = {"/data", DataFormat::kLlmc};
-  spec.checkpoint = {"/checkpoints", 100, 600, 5};
-  spec.elasticity = {milliseconds(1500), seconds(30), seconds(2), {3, hours(2)}};
-  spec.failure_policy = {
-      7,
-      hours(3),
-      {{FailureAction::kFailJob, {1, 74}, ""}, {FailureAction::kIgnore, {}, "DisruptionTarget"}}};
-  spec.suspend = true;
-  spec.managed_by = "someone";
-  spec.active_deadline_seconds = 1000;
-  spec.ttl_seconds_after_finished = 0;
-  return spec;
-}
-
-TrainingJobStatus FullStatus() {
-  TrainingJobStatus status;
-  status.observed_generation = 2;
-  status.conditions = {{"Running", "True", "Training", "training with 7", At(1'000'000'000)}};
-  status.state = JobState::kDegraded;
-  status.start_time = At(1'700'000'000'000'000'001);
-  status.worker_image = "w@sha256:00";
-  status.kernel_family = "SkylakeX";
-  status.members = 7;
-  status.desired_members = 8;
-  status.replicas = 8;
-  status.selector = "a=b";
-  status.checkpoint = CheckpointRef{base::Step(100), base::Epoch(3), "dd", At(5)};
-  status.result = JobResult{"01", "02", "2.31", "2.5"};
-  Record record;
-  record.term = base::Term(2);
-  record.nonce = 99;
-  record.newest = {base::Epoch(4), {{0, 1}, {3, 2}}};
-  record.previous = {base::Epoch(3), {{1, 1}}};
-  record.checkpoint = status.checkpoint;
-  record.result = status.result;
-  record.kernel_family = status.kernel_family;
-  status.membership = record;
-  status.progress = {120, 300, "2.31", "2.4", 51000.25, At(7)};
-  status.time_seconds = {{{"productive", 812.5}, {"detecting", 0.1}}, "productive", At(9)};
-  status.rescale_count = 3;
-  status.rescales = {{base::Epoch(4), At(11), "Exited", 8, 7, .01, .02, .03, .04, .05, .15, 0, 9}};
-  status.failures = {{At(13), {3, 1}, "node-1", "Exited", 74, true},
-                     {At(14), {2, 0}, "node-0", "Killed", -1, false}};
-  return status;
-}
 
 TEST(TrainingJobJsonTest, SpecGoesBothWays) {
   TrainingJobSpec bench;
@@ -147,25 +91,6 @@ TEST(TrainingJobJsonTest, NamesTheFieldThatIsWrong) {
     ASSERT_FALSE(status.ok()) << json;
     EXPECT_EQ(base::Message(status.status()), sentence);
   }
-}
-
-TEST(TrainingJobJsonTest, FrozenDigestSeesWhatMayNotChangeAndNothingElse) {
-  const std::string digest = FrozenDigest(FullSpec());
-  EXPECT_EQ(digest.size(), 64u);
-  TrainingJobSpec other = FullSpec();
-  other.workers.replicas = 1;
-  other.checkpoint.every_steps = 1;
-  other.elasticity.heartbeat_timeout = seconds(9);
-  other.suspend = false;
-  EXPECT_EQ(FrozenDigest(other), digest);
-  other.training.seed = 2;
-  EXPECT_NE(FrozenDigest(other), digest);
-  other = FullSpec();
-  other.program.config.width = 264;
-  EXPECT_NE(FrozenDigest(other), digest);
-  other = FullSpec();
-  other.data.path = "/elsewhere";
-  EXPECT_NE(FrozenDigest(other), digest);
 }
 
 }  // namespace
