@@ -3,12 +3,10 @@
 #include <algorithm>
 
 #include "operator/api/conditions.h"
+#include "operator/api/status_schema.h"
 
 namespace muster::app {
 namespace {
-
-// What maxReplacements and avoidNodes count; beyond it the oldest are forgotten.
-constexpr std::size_t kMostFailures = 200;
 
 template <typename T>
 void KeepNewest(std::vector<T>& values, std::size_t most) {
@@ -59,7 +57,7 @@ api::TrainingJobStatus MakeStatus(const StatusInputs& in) {
   }
   KeepNewest(status.rescales, in.most_rescales);
   status.failures.insert(status.failures.end(), in.plan.failures.begin(), in.plan.failures.end());
-  KeepNewest(status.failures, kMostFailures);
+  KeepNewest(status.failures, api::kMostFailures);  // the oldest are forgotten
   return status;
 }
 

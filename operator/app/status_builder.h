@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "operator/api/status_schema.h"
 #include "operator/api/training_job.h"
 #include "operator/base/time.h"
 #include "operator/job/plan.h"
@@ -18,7 +19,7 @@ struct StatusInputs {
   api::TimeSeconds time_seconds;
   std::vector<api::Rescale> rescales;  // new ones
   std::int32_t active_pods = 0;
-  std::size_t most_rescales = 20;  // of the newest; all of them on one machine
+  std::size_t most_rescales = api::kMostRescales;  // of the newest; all of them on one machine
   base::WallTime now;
 };
 
