@@ -4,8 +4,10 @@
 #include <variant>
 #include <vector>
 
+#include "operator/api/crd.h"
 #include "operator/app/coordinator.h"
 #include "operator/cli/explain.h"
+#include "operator/cli/field_tables.h"
 #include "operator/cli/options.h"
 #include "operator/cli/run.h"
 #include "operator/cli/validate.h"
@@ -36,6 +38,10 @@ struct Execute {
   }
   int operator()(const VersionOptions&) const {
     std::cout << "muster " << runtime::Version() << " (build " << runtime::BuildId() << ")\n";
+    return kExitSucceeded;
+  }
+  int operator()(const CrdOptions& options) const {
+    std::cout << (options.tables ? FieldTables() : api::CrdYaml());
     return kExitSucceeded;
   }
   int operator()(const CoordinatorOptions& options) const {

@@ -41,6 +41,12 @@ struct CoordinatorOptions {
   std::string socket;
 };
 
+// What `hack/dev crd` writes into the repository: the custom resource definition, or the tables of
+// docs/trainingjob.md.
+struct CrdOptions {
+  bool tables = false;
+};
+
 // Text for standard output or error, and the exit status: help, or a wrong command line.
 struct Said {
   std::string text;
@@ -48,7 +54,7 @@ struct Said {
 };
 
 using Command = std::variant<Said, RunOptions, ValidateOptions, ExplainOptions, VersionOptions,
-                             CoordinatorOptions>;
+                             CrdOptions, CoordinatorOptions>;
 
 // Exit statuses of `muster`.
 inline constexpr int kExitSucceeded = 0;

@@ -117,7 +117,7 @@ void AddRun(CLI::App& app, RunOptions& run, FaultTexts& faults, std::string& out
       ->check(CLI::IsMember({"text", "json"}));
 }
 
-void AddOthers(CLI::App& app, ValidateOptions& validate, ExplainOptions& explain,
+void AddOthers(CLI::App& app, ValidateOptions& validate, ExplainOptions& explain, CrdOptions& crd,
                CoordinatorOptions& coordinator, std::string& output) {
   CLI::App* check = app.add_subcommand("validate", "Check manifests without running them.");
   check->footer(kValidateFooter);
@@ -129,6 +129,9 @@ void AddOthers(CLI::App& app, ValidateOptions& validate, ExplainOptions& explain
   tell->footer(kExplainFooter);
   tell->add_option("FIELD", explain.field, "A path such as spec.training, or a field's name");
   app.add_subcommand("version", "Print version and build id.");
+  CLI::App* generated = app.add_subcommand("crd", "Print the custom resource definition.");
+  generated->group("");
+  generated->add_flag("--tables", crd.tables, "Print the tables of docs/trainingjob.md instead");
   CLI::App* hidden = app.add_subcommand("coordinator", "Started by `muster run`.");
   hidden->group("");
   hidden->add_option("--socket", coordinator.socket, "Of the run it belongs to")->required();
@@ -199,11 +202,12 @@ Command ParseCommandLine(const std::vector<std::string>& args) {
   RunOptions run;
   ValidateOptions validate;
   ExplainOptions explain;
+  CrdOptions crd;
   CoordinatorOptions coordinator;
   FaultTexts faults;
   std::string output = "text";
   AddRun(app, run, faults, output);
-  AddOthers(app, validate, explain, coordinator, output);
+  AddOthers(app, validate, explain, crd, coordinator, output);
   std::vector<std::string> reversed(args.rbegin(), args.rend());  // as CLI11 wants it
   std::string command;
   for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; })) {
@@ -234,6 +238,7 @@ Command ParseCommandLine(const std::vector<std::string>& args) {
     return validate;
   }
   if (command == "explain") return explain;
+  if (command == "crd") return crd;
   if (command == "coordinator") return coordinator;
   return Said{app.help(), args.empty() ? kExitUsage : 0};
 }
