@@ -13,6 +13,12 @@ packages_build=(g++ cmake ninja-build ccache mold pkg-config libssl-dev libboost
   libopenblas-dev python3)
 # shellcheck disable=SC2034
 packages_test=(python3-numpy)
+# What hack/cluster runs on and is tested with; the rest of it is compiled.
+# shellcheck disable=SC2034
+packages_cluster=(containerd runc containernetworking-plugins nftables iproute2 procps util-linux openssl gcc
+  libc6-dev curl ca-certificates)
+# shellcheck disable=SC2034
+packages_cluster_test=(python3 busybox-static)
 # shellcheck disable=SC2034
 packages_lint=(shellcheck git clang-format-19)
 
@@ -129,6 +135,16 @@ say_full_disk() {
 say_why() {
   grep -A 25 -m 5 -E 'FAILED|error:|Error at' "$1" >&2 || tail -n 30 "$1" >&2
   say_full_disk
+}
+
+# The tests on a real cluster are behind an option, because they take root and a Kubernetes (docs/cluster.md).
+register_cluster_tests() {
+  local log=$MUSTER_CACHE/configure-release.log
+  if grep -qs '^MUSTER_CLUSTER_TESTS:BOOL=ON$' "$MUSTER_ROOT/build/release/CMakeCache.txt"; then return 0; fi
+  (cd "$MUSTER_ROOT" && cmake --preset release -DMUSTER_CLUSTER_TESTS=ON) >"$log" 2>&1 || {
+    say_why "$log"
+    return 1
+  }
 }
 
 # build PRESET [TARGET...]: configures once, then builds.
