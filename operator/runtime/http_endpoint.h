@@ -25,7 +25,10 @@ class HttpEndpoint final {
   };
   // AlreadyExists names the port when another program listens on it.
   static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Create(Options options);
-  ~HttpEndpoint();  // stops listening; a request in progress is finished first
+  // Stops listening; a request in progress is finished first. cpprest 2.10.18 drops its acceptor
+  // without a lock: a connection that it takes in this very moment can crash the process, so an
+  // endpoint lives as long as its program and is not closed while it is asked.
+  ~HttpEndpoint();
   HttpEndpoint(const HttpEndpoint&) = delete;
   HttpEndpoint& operator=(const HttpEndpoint&) = delete;
 
