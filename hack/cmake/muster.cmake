@@ -39,6 +39,11 @@ function(muster_test)
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${ARG_NAME} PRIVATE
     MUSTER_SOURCE_DIR="${PROJECT_SOURCE_DIR}" MUSTER_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  # What is tested is optimised as it ships; the tests themselves only have to be built soon. The simulation
+  # spends its time in its own code too.
+  if(NOT ARG_LABEL STREQUAL sim)
+    target_compile_options(${ARG_NAME} PRIVATE $<$<CONFIG:Release>:-O0>)
+  endif()
   set_target_properties(${ARG_NAME} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})

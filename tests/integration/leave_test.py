@@ -156,5 +156,19 @@ class ScaleTest(EvidenceCase):
             self.assertEqual(run.started(), [])
 
 
+class SlowStepTest(EvidenceCase):
+
+    def test_a_joiner_waits_for_the_end_of_a_long_step(self):
+        # Seven seconds a step: longer than a neighbour that does not come is waited for after a failure.
+        manifest = job(replicas=1, slots=8, steps=3, milliseconds=900.0)
+        run = self.run_story(manifest, "--join", "@step=2")
+        self.assert_same_result(run, self.clean(manifest))
+        self.assert_fired(run, "--join @step=2")
+        self.assertEqual([(r["cause"], r["from"], r["to"]) for r in run.status["rescales"]],
+                         [("FirstView", 0, 1), ("ScaledUp", 1, 2)])
+        self.assertEqual(run.status["failures"], [])
+        self.assertEqual({len({slot["member"] for slot in line["slots"]}) for line in run.audit()}, {1, 2})
+
+
 if __name__ == "__main__":
     harness.main()
