@@ -16,9 +16,9 @@ packages_test=(python3-numpy)
 # What hack/cluster runs on and is tested with; the rest of it is compiled.
 # shellcheck disable=SC2034
 packages_cluster=(containerd runc containernetworking-plugins nftables iproute2 procps util-linux openssl gcc
-  libc6-dev curl ca-certificates)
+  libc6-dev curl ca-certificates python3)
 # shellcheck disable=SC2034
-packages_cluster_test=(python3 busybox-static)
+packages_cluster_test=(busybox-static)
 # shellcheck disable=SC2034
 packages_lint=(shellcheck git clang-format-19)
 
