@@ -1,6 +1,6 @@
-"""usage: name_probe.py NAME COMMAND...: does a worker that is started by COMMAND reach NAME?
+"""usage: name_probe.py NAME KNOWN COMMAND...: does a worker that is started by COMMAND reach NAME?
 
-Runs in a network namespace of its own, where it is the name server (which knows NAME as 127.0.0.1 and nothing else)
+Runs in a network namespace of its own, where it is the name server (which knows KNOWN as 127.0.0.1 and nothing else)
 and the coordinator (which only accepts the connection). Exit status 0 when the worker connected.
 """
 
@@ -47,11 +47,11 @@ def serve_names(server, known):
         server.sendto(reply, client)
 
 
-def main(name, *command):
+def main(name, known, *command):
     raise_loopback()
     names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     names.bind(("127.0.0.1", 53))
-    threading.Thread(target=serve_names, args=(names, name), daemon=True).start()
+    threading.Thread(target=serve_names, args=(names, known), daemon=True).start()
     coordinator = socket.create_server(("127.0.0.1", 7420))
     coordinator.settimeout(SECONDS)
     variables = {"PATH": os.environ["PATH"], "MUSTER_JOB_UID": "1", "MUSTER_MEMBER": "0.1", "MUSTER_TOKEN": "t",

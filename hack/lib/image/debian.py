@@ -70,9 +70,9 @@ def copyright_file(name):
     return path
 
 
-def listed(name, suffix):
-    """The package's own files of that suffix, sorted."""
-    return sorted(line for line in ask("-L", name) if line.endswith(suffix))
+def listed(name, folder, suffix):
+    """The package's own files of that suffix below the folder, sorted."""
+    return sorted(line for line in ask("-L", name) if line.startswith(f"{folder}/") and line.endswith(suffix))
 
 
 def release():

@@ -102,7 +102,8 @@ def add_libraries(root, program):
         base = os.path.basename(file)
         if taken.setdefault(base, file) != file:
             raise Refused(f"two libraries are called {base}: {taken[base]} and {file}")
-        root.copy(file, f"{folder}/{base}", owner[file])
+        # The kernel wants the right to execute of the loader alone.
+        root.copy(file, f"{folder}/{base}", owner[file], 0o755 if file == real_loader else 0o644)
         if name != base:
             root.link(f"{folder}/{name}", base)
     asked_for = loader if loader.startswith("/usr/") else "/usr" + loader
@@ -111,8 +112,9 @@ def add_libraries(root, program):
 
 
 def add_certificates(root):
-    """The distribution's own authorities. Not /etc/ssl/certs, which holds what this machine trusts besides."""
-    files = debian.listed("ca-certificates", ".crt")
+    """The distribution's own authorities. Not /etc/ssl/certs, which holds what this machine trusts besides, and not the
+    example of an authority that is among the package's documents."""
+    files = debian.listed("ca-certificates", "/usr/share/ca-certificates", ".crt")
     if not files:
         raise Refused("the package ca-certificates is not installed: apt-get install ca-certificates")
     bundle = "".join(pathlib.Path(file).read_text().rstrip("\n") + "\n" for file in files)

@@ -31,10 +31,10 @@ class Rootfs:
             here.mkdir(parents=True)
             here.chmod(mode)
 
-    def copy(self, source, path, package=OURS):
+    def copy(self, source, path, package=OURS, mode=0o644):
         here = self.place(path)
         shutil.copyfile(source, here)
-        here.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+        here.chmod(mode)
         self.origin[path.lstrip("/")] = package
 
     def write(self, path, text, package=OURS):
