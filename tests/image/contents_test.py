@@ -52,7 +52,7 @@ class ArchiveTest(unittest.TestCase):
         self.assertEqual(docker["Config"].rpartition("/")[2],
                          image.manifest["config"]["digest"].removeprefix("sha256:"))
         self.assertEqual([name.rpartition("/")[2] for name in docker["Layers"]],
-                         [image.layer_digest.removeprefix("sha256:")])
+                         [image.manifest["layers"][0]["digest"].removeprefix("sha256:")])
         self.assertEqual(len(image.blobs), 3, "manifest, config, layer and nothing else")
 
     @each_image
@@ -227,6 +227,22 @@ class EqualityTest(unittest.TestCase):
                     first = built(role).path.with_suffix(suffix).read_bytes()
                     with open(f"{folder}/{role}{suffix}", "rb") as again:
                         self.assertTrue(again.read() == first, f"{role}{suffix} differs")
+
+    def test_a_compressed_image_has_the_same_files(self):
+        archives = []
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("one.tar", "two.tar"):
+                said = hack_image("build", "operator", "--gzip", "-o", f"{folder}/{name}")
+                self.assertEqual(said.returncode, 0, said.stdout)
+                archives.append(pathlib.Path(folder, name).read_bytes())
+            image = images.Image(f"{folder}/one.tar")
+        self.assertTrue(archives[0] == archives[1])
+        plain = built("operator")
+        self.assertEqual(image.config, plain.config)
+        self.assertEqual(image.sbom, plain.sbom)
+        self.assertEqual(image.layer_digest, plain.layer_digest)
+        self.assertNotEqual(image.digest, plain.digest)
+        self.assertLess(len(archives[0]), plain.path.stat().st_size / 2)
 
     def test_a_folder_for_the_containerfile_has_the_same_files(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -6,6 +6,7 @@ library only.
 
 import atexit
 import functools
+import gzip
 import hashlib
 import json
 import os
@@ -62,10 +63,11 @@ class Image:
         self.manifest = json.loads(pointed(self.about))
         self.config = json.loads(pointed(self.manifest["config"]))
         layer, = self.manifest["layers"]
-        self.layer_digest = layer["digest"]
+        plain = gzip.decompress(pointed(layer)) if layer["mediaType"].endswith(".tar+gzip") else pointed(layer)
+        self.layer_digest = f"sha256:{hashlib.sha256(plain).hexdigest()}"
         self.blobs = {name for name in files if name.startswith("blobs/")}
         self._layer_file = scratch() / (layer["digest"].removeprefix("sha256:") + ".layer")
-        self._layer_file.write_bytes(pointed(layer))
+        self._layer_file.write_bytes(plain)
         with tarfile.open(self._layer_file) as tar:
             self.entries = tar.getmembers()
         self.sbom = json.loads(self.path.with_suffix(".spdx.json").read_text())

@@ -1,12 +1,13 @@
 """A folder as a container image of one layer, without a container tool: an OCI layout in a tar file.
 
 Equal folders and equal settings give equal bytes: nothing in the archive says when, where or by whom it was made.
-The layer is not compressed, because zlib's output differs between its releases and the layer's sum would with it.
+The layer is compressed on request alone, because zlib's output, and so the image's digest, differs between its releases.
 containerd, podman and skopeo read `index.json`; `manifest.json` is there for `docker load` before release 25.
 
 usage: archive.py NAME FOLDER OUT.tar [ENTRYPOINT...]
 """
 
+import gzip
 import hashlib
 import io
 import json
@@ -14,6 +15,7 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 import stat
 import sys
 import tarfile
@@ -91,21 +93,33 @@ def write_layer(folder, out, epoch=0):
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name in names_below(folder):
             add_path(tar, folder, name, epoch)
-    out.seek(0)
+    return sum_of(out)
+
+
+def compressed(layer, out):
+    """The same layer by gzip, with nothing in its header; returns its sum."""
+    layer.seek(0)
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=out, mtime=0) as file:
+        shutil.copyfileobj(layer, file, 1 << 20)
+    return sum_of(out)
+
+
+def sum_of(file):
+    file.seek(0)
     total = hashlib.sha256()
-    while block := out.read(1 << 20):
+    while block := file.read(1 << 20):
         total.update(block)
     return total.hexdigest()
 
 
-def documents(name, settings, layer_sum, layer_size):
-    """The JSON of an image whose layer is known: (manifest's digest, {path in the archive: bytes})."""
+def documents(name, settings, plain_sum, layer):
+    """The JSON of an image of that layer (a descriptor): (manifest's digest, {path in the archive: bytes})."""
     config = encoded({"architecture": architecture(), "os": "linux", "config": settings,
-                      "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_sum}"]}})
+                      "rootfs": {"type": "layers", "diff_ids": [f"sha256:{plain_sum}"]}})
     about_config = described("config.v1+json", config)
     manifest = encoded({
         "schemaVersion": 2, "mediaType": f"{MEDIA}manifest.v1+json", "config": about_config,
-        "layers": [{"mediaType": f"{MEDIA}layer.v1.tar", "digest": f"sha256:{layer_sum}", "size": layer_size}]})
+        "layers": [layer]})
     about_manifest = described("manifest.v1+json", manifest)
     about_manifest["platform"] = {"architecture": architecture(), "os": "linux"}
     about_manifest["annotations"] = {"io.containerd.image.name": full_name(name),
@@ -115,7 +129,7 @@ def documents(name, settings, layer_sum, layer_size):
         "index.json": encoded({"schemaVersion": 2, "mediaType": f"{MEDIA}index.v1+json",
                                "manifests": [about_manifest]}),
         "manifest.json": encoded([{"Config": blob(about_config["digest"]), "RepoTags": [name],
-                                   "Layers": [blob(layer_sum)]}]),
+                                   "Layers": [blob(layer["digest"])]}]),
         blob(about_config["digest"]): config,
         blob(about_manifest["digest"]): manifest}
 
@@ -124,32 +138,39 @@ def blob(digest):
     return "blobs/sha256/" + digest.removeprefix("sha256:")
 
 
-def write_image(name, folder, out, settings, epoch=0):
-    """Writes the archive; returns the image's digest, which is that of its manifest, and the layer's sum."""
+def write_image(name, folder, out, settings, epoch=0, compress=False):
+    """Writes the archive; returns the image's digest, which is that of its manifest, and the plain layer's sum."""
     check_name(name)
     if not pathlib.Path(folder).is_dir():
         raise Refused(f"{folder} is not a folder; an image is packed from one")
     out = pathlib.Path(out)
+    with tempfile.TemporaryFile(dir=out.parent) as plain, tempfile.TemporaryFile(dir=out.parent) as packed:
+        plain_sum = write_layer(folder, plain, epoch)
+        layer = packed if compress else plain
+        layer_sum = compressed(plain, packed) if compress else plain_sum
+        digest, files = documents(name, settings, plain_sum, {
+            "mediaType": f"{MEDIA}layer.v1.tar" + ("+gzip" if compress else ""), "digest": f"sha256:{layer_sum}",
+            "size": layer.seek(0, os.SEEK_END)})
+        write_archive(out, files, layer, layer_sum, epoch)
+    return digest, plain_sum
+
+
+def write_archive(out, files, layer, layer_sum, epoch):
     partial = out.with_name(out.name + ".partial")
-    with tempfile.TemporaryFile(dir=out.parent) as layer:
-        layer_sum = write_layer(folder, layer, epoch)
-        size = layer.seek(0, os.SEEK_END)
+    with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT) as tar:
+        for path in ("blobs", "blobs/sha256"):
+            entry = plain_entry(path, 0o755, epoch)
+            entry.type = tarfile.DIRTYPE
+            tar.addfile(entry)
+        for path, data in sorted(files.items()):
+            entry = plain_entry(path, 0o644, epoch)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+        entry = plain_entry(blob(layer_sum), 0o644, epoch)
+        entry.size = layer.seek(0, os.SEEK_END)
         layer.seek(0)
-        digest, files = documents(name, settings, layer_sum, size)
-        with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT) as tar:
-            for path in ("blobs", "blobs/sha256"):
-                entry = plain_entry(path, 0o755, epoch)
-                entry.type = tarfile.DIRTYPE
-                tar.addfile(entry)
-            for path, data in sorted(files.items()):
-                entry = plain_entry(path, 0o644, epoch)
-                entry.size = len(data)
-                tar.addfile(entry, io.BytesIO(data))
-            entry = plain_entry(blob(layer_sum), 0o644, epoch)
-            entry.size = size
-            tar.addfile(entry, layer)
+        tar.addfile(entry, layer)
     partial.replace(out)
-    return digest, layer_sum
 
 
 def main(arguments):
