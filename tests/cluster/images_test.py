@@ -37,7 +37,7 @@ class ImagesTest(ClusterCase):
         said = subprocess.run([SOURCE / "hack/image", "build", role, "-o", archive, "--programs", BIN], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
         self.assertEqual(said.returncode, 0, said.stdout)
-        self.tell(" ".join(said.stdout.split()[-7:]))
+        self.tell(" ".join(said.stdout.split("\n  ")[-2:]).strip())
         return archive, subprocess.run([BIN / PROGRAMS[role], "--version"], text=True, stdout=subprocess.PIPE,
                                        check=True).stdout
 
