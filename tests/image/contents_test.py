@@ -229,34 +229,31 @@ class EqualityTest(unittest.TestCase):
                         self.assertTrue(again.read() == first, f"{role}{suffix} differs")
 
     def test_a_compressed_image_has_the_same_files(self):
-        archives = []
         with tempfile.TemporaryDirectory() as folder:
-            for name in ("one.tar", "two.tar"):
-                said = hack_image("build", "operator", "--gzip", "-o", f"{folder}/{name}")
-                self.assertEqual(said.returncode, 0, said.stdout)
-                archives.append(pathlib.Path(folder, name).read_bytes())
-            image = images.Image(f"{folder}/one.tar")
-        self.assertTrue(archives[0] == archives[1])
-        plain = built("operator")
+            said = hack_image("build", "operator", "--gzip", "-o", f"{folder}/x.tar")
+            self.assertEqual(said.returncode, 0, said.stdout)
+            image, plain = images.Image(f"{folder}/x.tar"), built("operator")
+            self.assertLess(image.path.stat().st_size, plain.path.stat().st_size / 2)
         self.assertEqual(image.config, plain.config)
         self.assertEqual(image.sbom, plain.sbom)
         self.assertEqual(image.layer_digest, plain.layer_digest)
         self.assertNotEqual(image.digest, plain.digest)
-        self.assertLess(len(archives[0]), plain.path.stat().st_size / 2)
+        # No flags (so no name of a file), and no time.
+        self.assertEqual(image.layer_head[:8], b"\x1f\x8b\x08\x00\x00\x00\x00\x00")
 
     def test_a_folder_for_the_containerfile_has_the_same_files(self):
         with tempfile.TemporaryDirectory() as folder:
-            said = hack_image("rootfs", "worker", f"{folder}/root")
+            said = hack_image("rootfs", "operator", f"{folder}/root")
             self.assertEqual(said.returncode, 0, said.stdout)
-            self.assertIn(f"layer {built('worker').layer_digest}", said.stdout)
+            self.assertIn(f"layer {built('operator').layer_digest}", said.stdout)
             with open(f"{folder}/root.spdx.json", encoding="utf-8") as bill:
-                self.assertEqual(json.load(bill)["files"], built("worker").sbom["files"])
+                self.assertEqual(json.load(bill)["files"], built("operator").sbom["files"])
 
     def test_source_date_epoch_is_the_time_of_all_files(self):
         with tempfile.TemporaryDirectory() as folder:
-            said = hack_image("build", "worker", "-o", f"{folder}/w.tar", env={"SOURCE_DATE_EPOCH": "86400"})
+            said = hack_image("build", "operator", "-o", f"{folder}/x.tar", env={"SOURCE_DATE_EPOCH": "86400"})
             self.assertEqual(said.returncode, 0, said.stdout)
-            image = images.Image(f"{folder}/w.tar")
+            image = images.Image(f"{folder}/x.tar")
             self.assertEqual({entry.mtime for entry in image.entries}, {86400})
             self.assertEqual(image.sbom["creationInfo"]["created"], "1970-01-02T00:00:00Z")
 

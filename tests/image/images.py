@@ -64,6 +64,7 @@ class Image:
         self.config = json.loads(pointed(self.manifest["config"]))
         layer, = self.manifest["layers"]
         plain = gzip.decompress(pointed(layer)) if layer["mediaType"].endswith(".tar+gzip") else pointed(layer)
+        self.layer_head = pointed(layer)[:16]
         self.layer_digest = f"sha256:{hashlib.sha256(plain).hexdigest()}"
         self.blobs = {name for name in files if name.startswith("blobs/")}
         self._layer_file = scratch() / (layer["digest"].removeprefix("sha256:") + ".layer")
