@@ -12,13 +12,16 @@ packages_build=(g++ cmake ninja-build ccache mold pkg-config libssl-dev libboost
   libcli11-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
   libopenblas-dev python3)
 # shellcheck disable=SC2034
-packages_test=(python3-numpy)
+packages_test=(python3-numpy ca-certificates binutils)
+# What hack/image takes files from besides the programs' own libraries, and what it strips them with.
+# shellcheck disable=SC2034
+packages_image=(ca-certificates binutils)
 # What hack/cluster runs on and is tested with; the rest of it is compiled.
 # shellcheck disable=SC2034
 packages_cluster=(containerd runc containernetworking-plugins nftables iproute2 procps util-linux openssl gcc
-  libc6-dev curl ca-certificates)
+  libc6-dev curl ca-certificates python3)
 # shellcheck disable=SC2034
-packages_cluster_test=(python3 busybox-static)
+packages_cluster_test=(busybox-static)
 # shellcheck disable=SC2034
 packages_lint=(shellcheck git clang-format-19)
 

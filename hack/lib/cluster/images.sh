@@ -1,30 +1,12 @@
 #!/usr/bin/env bash
-# Container images without a registry and without a container tool: packing them, and putting them into nodes.
+# Container images without a registry and without a container tool: packing them (hack/lib/image/archive.py), and putting
+# them into nodes.
 # shellcheck disable=SC2154  # settings.sh
 
-# pack_image NAME FOLDER OUT.tar [ENTRYPOINT...]: a folder as an image of one layer (docker archive). Equal folders give
-# equal archives, so nothing in it says when or by whom it was packed.
+# pack_image NAME FOLDER OUT.tar [ENTRYPOINT...]: a folder as an image of one layer. Equal folders give equal archives.
 pack_image() {
-  local name=$1 folder=$2 out=$3 work sum arch argument entrypoint=
-  shift 3
-  [[ $name =~ ^[a-z0-9./-]+:[A-Za-z0-9._-]+$ ]] || die "the image name '$name' must look like muster.local/name:tag"
-  [ -d "$folder" ] || die "$folder is not a folder; an image is packed from one"
-  work=$(mktemp -d)
-  local plain=(--sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=gnu)
-  tar "${plain[@]}" -C "$folder" -cf "$work/layer.tar" .
-  sum=$(sha256sum "$work/layer.tar" | cut -d' ' -f1)
-  for argument in "$@"; do entrypoint="$entrypoint${entrypoint:+,}\"$argument\""; done
-  case $(uname -m) in
-    x86_64) arch=amd64 ;;
-    aarch64) arch=arm64 ;;
-    *) arch=$(uname -m) ;;
-  esac
-  printf '{"architecture":"%s","os":"linux","config":{"Env":["PATH=/usr/bin:/bin"],"Entrypoint":[%s]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}\n' \
-    "$arch" "$entrypoint" "$sum" >"$work/config.json"
-  printf '[{"Config":"config.json","RepoTags":["%s"],"Layers":["layer.tar"]}]\n' "$name" >"$work/manifest.json"
-  tar "${plain[@]}" --mode=a+r -C "$work" -cf "$out.partial" manifest.json config.json layer.tar
-  mv "$out.partial" "$out"
-  rm -r "$work"
+  command -v python3 >/dev/null || die "python3 is missing, which packs images: apt-get install python3"
+  python3 -B "$MUSTER_ROOT/hack/lib/image/archive.py" "$@" || exit
 }
 
 # load_images IMAGE.tar...: into every node that is on, all nodes at once.
