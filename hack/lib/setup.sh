@@ -12,7 +12,7 @@ packages_build=(g++ cmake ninja-build ccache mold pkg-config libssl-dev libboost
   libcli11-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
   libopenblas-dev python3)
 # shellcheck disable=SC2034
-packages_test=(python3-numpy)
+packages_test=(python3-numpy python3-yaml)
 # What hack/cluster runs on and is tested with; the rest of it is compiled.
 # shellcheck disable=SC2034
 packages_cluster=(containerd runc containernetworking-plugins nftables iproute2 procps util-linux openssl gcc
