@@ -90,6 +90,32 @@ class ValuesTest(unittest.TestCase):
         self.assertEqual(text, documents.readme_text(text), "helm/muster/README.md is stale: run hack/dev chart")
 
 
+class PagesTest(unittest.TestCase):
+    """What docs tell people to type."""
+
+    PAGES = [ROOT / "docs/install.md", ROOT / "docs/operations.md", documents.README]
+
+    def test_values_that_they_name_exist(self):
+        known = {path for path, _, _ in documents.values_rows()}
+        known |= {path.rsplit(".", depth)[0] for path in known for depth in (1, 2)}
+        named = set()
+        for page in self.PAGES:
+            text = page.read_text().partition(documents.BEGIN)[0]
+            named |= set(re.findall(r"--set(?:-string)? ([A-Za-z.]+)", text))
+            named |= {name.removesuffix(".") for name in re.findall(r"`([a-z][A-Za-z]+\.?[A-Za-z.]*)[=\[*`]", text)
+                      if name.split(".")[0] in SCHEMA["properties"]}
+        self.assertGreater(len(named), 10)
+        # Labels and Secrets of one's own have further names below.
+        self.assertEqual({name for name in named if not any(f"{name}.".startswith(f"{k}.") for k in known)}, set())
+
+    def test_images_that_they_replace_are_those_of_install_yaml(self):
+        rendered = documents.INSTALL.read_text()
+        found = re.findall(r"s\|(muster/[a-z]+:[0-9.]+)\|", self.PAGES[0].read_text())
+        self.assertEqual(len(found), 2)
+        for image in found:
+            self.assertIn(image, rendered)
+
+
 class VersionTest(unittest.TestCase):
     def test_the_chart_has_the_version_of_the_project(self):
         version = re.search(r"^project\(muster VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text(), re.M).group(1)

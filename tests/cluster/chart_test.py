@@ -14,7 +14,7 @@ from cluster_harness import ClusterCase, apply, cluster, kubectl, try_kubectl
 
 CHART = harness.SOURCE / "helm/muster"
 DEFINITION = "trainingjobs.muster.dev"
-IMAGE = "muster.local/operator-stand-in:1"
+IMAGE = "muster.local/operator-stand-in:v1"
 ACCOUNT = "system:serviceaccount:{}:muster"
 JOB = {"apiVersion": "muster.dev/v1alpha1", "kind": "TrainingJob", "metadata": {"name": "first"},
        "spec": {"workers": {"replicas": 2}, "program": {"builtin": "bench"}, "training": {"steps": 10, "slots": 16}}}
@@ -91,8 +91,9 @@ class InstallTest(ChartCase):
         pods = json.loads(kubectl("get", "pods", "-n", self.space, "-o", "json"))["items"]
         self.assertEqual(len(pods), 2)
         self.assertEqual(len({pod["spec"]["nodeName"] for pod in pods}), 2, "both pods are on one node")
-        addresses = json.loads(kubectl("get", "endpoints", "muster-membership", "-n", self.space, "-o", "json"))
-        self.assertEqual(len(addresses["subsets"][0]["addresses"]), 2)
+        slices = json.loads(kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=muster-membership",
+                                    "-n", self.space, "-o", "json"))["items"]
+        self.assertEqual(sum(len(each["endpoints"]) for each in slices), 2)
         # NOTES' own job, as a person would paste it.
         manifest = said.split("<<'EOF'\n")[1].split("    EOF")[0]
         kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest)
