@@ -126,11 +126,11 @@ class EveryFileTest(unittest.TestCase):
 
 
 class RightsTest(unittest.TestCase):
-    APPLIED = {"create", "get", "list", "watch", "patch", "delete"}
     JOBS = {"muster.dev/trainingjobs": {"get", "list", "watch"}, "muster.dev/trainingjobs/status": {"patch"},
-            "muster.dev/trainingjobs/finalizers": {"update"}, "/pods": APPLIED, "/configmaps": APPLIED,
-            "policy/poddisruptionbudgets": APPLIED, "networking.k8s.io/networkpolicies": APPLIED,
-            "events.k8s.io/events": {"create"}}
+            "muster.dev/trainingjobs/finalizers": {"update"}, "/pods": {"create", "list", "watch", "delete"},
+            "/configmaps": {"create", "patch"}, "/services": {"create", "patch"},
+            "networking.k8s.io/networkpolicies": {"create", "patch"},
+            "policy/poddisruptionbudgets": {"create", "patch", "delete"}, "events.k8s.io/events": {"create"}}
     CLUSTER = {"/nodes": {"get", "list", "watch"}, "authentication.k8s.io/tokenreviews": {"create"}}
     OWN = {"coordination.k8s.io/leases": {"create"}, "coordination.k8s.io/leases[muster-operator]": {"get", "update"},
            "/secrets": {"create"}, "/secrets[muster-ca]": {"get", "update"}}
@@ -207,7 +207,7 @@ class ToggleTest(unittest.TestCase):
 
     def test_flags(self):
         self.assertEqual(flags(render({})), {
-            "membership-address": "0.0.0.0:7420", "advertise": f"muster-membership.{NAMESPACE}.svc:7420",
+            "namespace": NAMESPACE, "membership-address": "0.0.0.0:7420", "advertise": f"muster-membership.{NAMESPACE}.svc:7420",
             "metrics-address": "0.0.0.0:8080", "worker-image": "muster/worker:0.1.0",
             "leader-elect-lease-duration": "5s", "leader-elect-renew-deadline": "3s", "leader-elect-retry-period": "1s",
             "log-format": "json"})

@@ -110,15 +110,16 @@ class InstallTest(ChartCase):
 
 
 class RightsTest(ChartCase):
-    APPLIED = {"create", "get", "list", "watch", "patch", "delete"}
+    APPLIED = {"create", "patch"}
     READ = {"get", "list", "watch"}
 
     def test_in_all_namespaces(self):
         self.helm("install")
         account = ACCOUNT.format(self.space)
         everywhere = {"trainingjobs.muster.dev": self.READ, "trainingjobs.muster.dev/status": {"patch"},
-                      "trainingjobs.muster.dev/finalizers": {"update"}, "pods": self.APPLIED,
-                      "configmaps": self.APPLIED, "poddisruptionbudgets.policy": self.APPLIED,
+                      "trainingjobs.muster.dev/finalizers": {"update"}, "pods": {"create", "list", "watch", "delete"},
+                      "configmaps": self.APPLIED, "services": self.APPLIED,
+                      "poddisruptionbudgets.policy": self.APPLIED | {"delete"},
                       "networkpolicies.networking.k8s.io": self.APPLIED, "events.events.k8s.io": {"create"},
                       "nodes": self.READ, "tokenreviews.authentication.k8s.io": {"create"}}
         self.assertEqual(granted(account, self.jobs), everywhere)

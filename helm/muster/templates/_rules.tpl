@@ -1,7 +1,7 @@
 {{/*
-What the operator may do, and nothing else. A verb stands here because operator/kube's client is called
-with it: `get`, `list`, `watch` read; `create` and `patch` are server-side apply and JSON Patch; `update`
-is the Lease's and the CA's compare-and-swap.
+What the operator may do, and nothing else. A verb stands here because operator/kube's client is called with
+it: `get`, `list`, `watch` read; `create` makes, and `create` with `patch` is server-side apply; `patch` alone is
+JSON Patch; `update` is compare-and-swap. Nothing that it applies does it read: no ConfigMap of anybody else.
 */}}
 
 {{/* In every namespace whose jobs it runs. */}}
@@ -19,16 +19,18 @@ is the Lease's and the CA's compare-and-swap.
   verbs: [update]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [create, get, list, watch, patch, delete]
+  verbs: [create, list, watch, delete]
+# What each job has besides; Kubernetes' garbage collector removes it with the job.
 - apiGroups: [""]
-  resources: [configmaps]
-  verbs: [create, get, list, watch, patch, delete]
-- apiGroups: [policy]
-  resources: [poddisruptionbudgets]
-  verbs: [create, get, list, watch, patch, delete]
+  resources: [configmaps, services]
+  verbs: [create, patch]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
-  verbs: [create, get, list, watch, patch, delete]
+  verbs: [create, patch]
+# Its budget goes when the job has ended, or it would hold up drains.
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [create, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
