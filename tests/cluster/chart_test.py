@@ -128,6 +128,17 @@ class RightsTest(ChartCase):
             "leases.coordination.k8s.io[muster-operator]": {"get", "update"},
             "secrets": {"create"}, "secrets[muster-ca]": {"get", "update"}})
 
+    def test_creating_and_patching_is_enough_to_apply(self):
+        self.helm("install")
+        account = ACCOUNT.format(self.space)
+        for value in ("1", "2"):
+            made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "first-ca", "namespace": self.jobs},
+                    "data": {"key": value}}
+            kubectl("apply", "--server-side", "--field-manager=muster", f"--as={account}", "-f", "-",
+                    stdin=json.dumps(made))
+        seen = try_kubectl("get", "configmap", "first-ca", "-n", self.jobs, f"--as={account}")
+        self.assertIn("Forbidden", seen.stdout)
+
     def test_in_named_namespaces(self):
         self.helm("install", "--set", f"watchNamespaces={{{self.jobs}}}")
         account = ACCOUNT.format(self.space)
@@ -177,6 +188,10 @@ class LifeTest(ChartCase):
         self.assertIn("invalid ownership metadata", self.helm("install", release="other", check=False))
         self.helm("install")  # under the old name the definition is taken over, back to what this version has
         harness.wait_until(lambda: "WANTED" not in try_kubectl("get", "tj", "-n", self.jobs).stdout, 20, "no column")
+        self.assertTrue(self.job_exists())
+        helm("uninstall", "muster", "-n", self.space)
+        self.addCleanup(helm, "uninstall", "other", "-n", self.space, "--ignore-not-found")
+        self.helm("install", "--take-ownership", release="other")
         self.assertTrue(self.job_exists())
 
     def test_without_keep_removal_deletes_jobs_as_the_notes_warn(self):
