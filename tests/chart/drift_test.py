@@ -102,7 +102,7 @@ class PagesTest(unittest.TestCase):
         for page in self.PAGES:
             text = page.read_text().partition(documents.BEGIN)[0]
             named |= set(re.findall(r"--set(?:-string)? ([A-Za-z.]+)", text))
-            named |= {name.removesuffix(".") for name in re.findall(r"`([a-z][A-Za-z]+\.?[A-Za-z.]*)[=\[*`]", text)
+            named |= {name.removesuffix(".") for name in re.findall(r"`'?([a-z][A-Za-z]+\.?[A-Za-z.]*)[=\[*`]", text)
                       if name.split(".")[0] in SCHEMA["properties"]}
         self.assertGreater(len(named), 10)
         # Labels of one's own have further names below.

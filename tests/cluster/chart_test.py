@@ -108,6 +108,14 @@ class InstallTest(ChartCase):
         self.assertEqual(try_kubectl("get", "deployment", "muster", "-n", self.space).returncode, 1)
         self.assertEqual(try_kubectl("get", "clusterrole", "muster-operator").returncode, 1)
 
+    def test_helm_takes_over_what_kubectl_installed(self):
+        text = (harness.SOURCE / "helm/install.yaml").read_text().replace("muster-system", self.space)
+        kubectl("apply", "--server-side", "-f", "-", stdin=text)
+        uid = kubectl("get", "deployment", "muster", "-n", self.space, "-o", "jsonpath={.metadata.uid}")
+        self.assertIn("invalid ownership metadata", self.helm("install", check=False))
+        self.helm("install", "--take-ownership", "--wait", "--timeout", "60s")
+        self.assertEqual(kubectl("get", "deployment", "muster", "-n", self.space, "-o", "jsonpath={.metadata.uid}"), uid)
+
 
 class RightsTest(ChartCase):
     APPLIED = {"create", "patch"}

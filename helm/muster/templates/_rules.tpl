@@ -1,7 +1,7 @@
 {{/*
 What the operator may do, and nothing else. A verb stands here because operator/kube's client is called with
 it: `get`, `list`, `watch` read; `create` makes, and `create` with `patch` is server-side apply; `patch` alone is
-JSON Patch; `update` is compare-and-swap. Nothing that it applies does it read: no ConfigMap of anybody else.
+JSON Patch; `update` is compare-and-swap. What it applies it neither gets nor lists.
 */}}
 
 {{/* In every namespace whose jobs it runs. */}}
