@@ -49,16 +49,17 @@ def helm(*args):
     return done.stdout
 
 
-def write_values(folder, values):
-    path = pathlib.Path(folder) / "values.yaml"
-    path.write_text(json.dumps(values))  # helm and PyYAML differ in what `y` means
-    return path
-
-
 def template(values, chart=CHART, release="muster"):
     """The text that helm prints; `values` is a dict or a file."""
+    # As JSON, because helm and PyYAML differ in what `y` means.
+    return template_of(values.read_text() if isinstance(values, pathlib.Path) else json.dumps(values), chart, release)
+
+
+@functools.cache
+def template_of(text, chart, release):
     with tempfile.TemporaryDirectory() as folder:
-        file = values if isinstance(values, pathlib.Path) else write_values(folder, values)
+        file = pathlib.Path(folder) / "values.yaml"
+        file.write_text(text)
         return helm("template", release, chart, "--namespace", NAMESPACE, "--values", file)
 
 
