@@ -12,7 +12,7 @@ packages_build=(g++ cmake ninja-build ccache mold pkg-config libssl-dev libboost
   libcli11-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
   libopenblas-dev python3)
 # shellcheck disable=SC2034
-packages_test=(python3-numpy ca-certificates binutils)
+packages_test=(python3-numpy python3-yaml ca-certificates binutils)
 # What hack/image takes files from besides the programs' own libraries, and what it strips them with.
 # shellcheck disable=SC2034
 packages_image=(ca-certificates binutils)
