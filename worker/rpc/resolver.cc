@@ -2,18 +2,23 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <signal.h>
 
 #include <algorithm>
-#include <chrono>
-#include <ctime>
 #include <utility>
 
 #include "operator/base/check.h"
+#include "operator/runtime/clock.h"
+#include "operator/runtime/mutex.h"
 
 namespace muster::rpc {
 namespace {
 
-// How often the machine's names are looked at for somebody giving up.
+using runtime::Condition;
+using runtime::Mutex;
+using runtime::MutexLock;
+
+// How often it is asked whether somebody gives up.
 constexpr base::Duration kSlice = std::chrono::milliseconds(20);
 
 bool IsLiteral(const std::string& host) {
@@ -27,90 +32,121 @@ std::string TargetOf(const std::string& address, const std::string& port) {
   return (six ? "[" + address + "]" : address) + ":" + port;
 }
 
-// One question to libc that goes on by itself. libc has no way to end one that waits for a server.
-struct Question {
-  explicit Question(const std::string& name) : host(name) {
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    request.ar_name = host.c_str();
-    request.ar_request = &hints;
+// One question to libc that goes on by itself: libc has no way to end one that waits for a server.
+// It belongs to who asked and to libc, and lives until both have let go of it.
+//
+// libc tells the end by a thread that it makes for that. Its gai_suspend is not used: it leaves its
+// list of waiters, which is on the caller's stack, to libc's thread when it returns in the instant
+// in which an answer comes (glibc 2.36; seen as a crash with two names).
+class Question {
+ public:
+  explicit Question(const std::string& name) : host_(name) {
+    hints_.ai_family = AF_UNSPEC;
+    hints_.ai_socktype = SOCK_STREAM;
+    request_.ar_name = host_.c_str();
+    request_.ar_request = &hints_;
   }
   ~Question() {
-    if (request.ar_result != nullptr) freeaddrinfo(request.ar_result);
+    if (request_.ar_result != nullptr) freeaddrinfo(request_.ar_result);
   }
-  bool answered() { return gai_error(&request) != EAI_INPROGRESS; }
+  Question(const Question&) = delete;
+  Question& operator=(const Question&) = delete;
 
-  const std::string host;
-  addrinfo hints{};
-  gaicb request{};
-};
-
-absl::StatusOr<std::vector<std::string>> AnswerTo(Question& question) {
-  if (const int error = gai_error(&question.request); error != 0) {
-    return base::Unavailable("'" + question.host + "' has no address: " + gai_strerror(error));
-  }
-  std::vector<std::string> addresses;
-  for (const addrinfo* at = question.request.ar_result; at != nullptr; at = at->ai_next) {
-    char text[NI_MAXHOST] = "";
-    if (getnameinfo(at->ai_addr, at->ai_addrlen, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) ==
-        0) {
-      addresses.emplace_back(text);
+  static absl::StatusOr<std::shared_ptr<Question>> Begin(const std::string& host) {
+    auto question = std::make_shared<Question>(host);
+    gaicb* list[] = {&question->request_};
+    sigevent when_done{};
+    when_done.sigev_notify = SIGEV_THREAD;
+    when_done.sigev_notify_function = [](sigval value) {
+      const std::unique_ptr<std::shared_ptr<Question>> mine(
+          static_cast<std::shared_ptr<Question>*>(value.sival_ptr));
+      MutexLock lock((*mine)->mutex_);
+      (*mine)->done_ = true;
+      (*mine)->changed_.NotifyAll();
+    };
+    // Told also when it could not begin.
+    when_done.sigev_value.sival_ptr = new std::shared_ptr<Question>(question);
+    if (const int error = getaddrinfo_a(GAI_NOWAIT, list, 1, &when_done); error != 0) {
+      return base::Unavailable("'" + host + "' cannot be looked up: " + gai_strerror(error));
     }
+    return question;
   }
-  return addresses;
-}
+
+  // False: not yet.
+  bool AwaitUntil(base::Time deadline) {
+    MutexLock lock(mutex_);
+    while (!done_) {
+      if (!changed_.WaitUntil(mutex_, deadline)) break;
+    }
+    return done_;
+  }
+
+  // Of one that is done.
+  absl::StatusOr<std::vector<std::string>> Answer() {
+    if (const int error = gai_error(&request_); error != 0) {
+      return base::Unavailable("'" + host_ + "' has no address: " + gai_strerror(error));
+    }
+    std::vector<std::string> addresses;
+    for (const addrinfo* at = request_.ar_result; at != nullptr; at = at->ai_next) {
+      char text[NI_MAXHOST] = "";
+      if (getnameinfo(at->ai_addr, at->ai_addrlen, text, sizeof(text), nullptr, 0,
+                      NI_NUMERICHOST) == 0) {
+        addresses.emplace_back(text);
+      }
+    }
+    return addresses;
+  }
+
+ private:
+  const std::string host_;
+  addrinfo hints_{};
+  gaicb request_{};
+  Mutex mutex_;
+  Condition changed_;
+  bool done_ MUSTER_GUARDED_BY(mutex_) = false;
+};
 
 class LibcNames final : public NameService {
  public:
-  ~LibcNames() override {
-    for (auto& [host, question] : open_) {
-      // libc still writes into it: it stays, a few hundred bytes at the end of the process.
-      if (gai_cancel(&question->request) == EAI_NOTCANCELED) question.release();
-    }
-  }
-
   std::map<std::string, absl::StatusOr<std::vector<std::string>>> Ask(
       const std::vector<std::string>& hosts, base::Duration limit,
       const std::function<bool()>& give_up) override {
     std::map<std::string, absl::StatusOr<std::vector<std::string>>> answers;
+    const base::Time deadline = clock_.Now() + limit;
     for (const std::string& host : hosts) {
-      if (auto begun = Begin(host); !begun.ok()) answers.emplace(host, std::move(begun));
-    }
-    for (base::Duration waited{0}; waited < limit && !give_up() && WaitASlice(); waited += kSlice) {
+      // One question a name: a name server that is away must not collect them.
+      if (open_.contains(host)) continue;
+      auto begun = Question::Begin(host);
+      if (begun.ok()) {
+        open_.emplace(host, *std::move(begun));
+      } else {
+        answers.emplace(host, begun.status());
+      }
     }
     for (auto it = open_.begin(); it != open_.end();) {
-      const bool answered = it->second->answered();
-      answers.emplace(it->first, answered
-                                     ? AnswerTo(*it->second)
-                                     : base::DeadlineExceeded(
-                                           "'" + it->first + "': no name server has answered yet"));
-      it = answered ? open_.erase(it) : std::next(it);
+      if (AwaitAnswer(*it->second, deadline, give_up)) {
+        answers.emplace(it->first, it->second->Answer());
+        it = open_.erase(it);
+      } else {
+        answers.emplace(it->first, base::DeadlineExceeded("'" + it->first +
+                                                          "': no name server has answered yet"));
+        ++it;
+      }
     }
     return answers;
   }
 
  private:
-  // One question a name: a name server that is away must not collect them.
-  absl::Status Begin(const std::string& host) {
-    if (open_.contains(host)) return absl::OkStatus();
-    auto question = std::make_unique<Question>(host);
-    gaicb* list[] = {&question->request};
-    if (const int error = getaddrinfo_a(GAI_NOWAIT, list, 1, nullptr); error != 0) {
-      return base::Unavailable("'" + host + "' cannot be looked up: " + gai_strerror(error));
+  bool AwaitAnswer(Question& question, base::Time deadline, const std::function<bool()>& give_up) {
+    while (true) {
+      const base::Time now = clock_.Now();
+      if (question.AwaitUntil(std::min(deadline, now + kSlice))) return true;
+      if (now >= deadline || give_up()) return false;
     }
-    open_.emplace(host, std::move(question));
-    return absl::OkStatus();
   }
 
-  // False: all are answered.
-  bool WaitASlice() {
-    std::vector<const gaicb*> waiting;
-    for (const auto& [host, question] : open_) waiting.push_back(&question->request);
-    const timespec slice{0, kSlice.count()};
-    return gai_suspend(waiting.data(), static_cast<int>(waiting.size()), &slice) != EAI_ALLDONE;
-  }
-
-  std::map<std::string, std::unique_ptr<Question>> open_;
+  const runtime::RealClock clock_;
+  std::map<std::string, std::shared_ptr<Question>> open_;
 };
 
 }  // namespace
