@@ -47,6 +47,7 @@ class Stream final : public grpc::ServerBidiReactor<v1::MemberFrame, v1::Coordin
 
   void Begin() {
     MutexLock lock(mutex_);
+    if (finished_) return;       // by who was told of it
     StartSendInitialMetadata();  // tells the member that the stream is open
     StartRead(&incoming_);
   }
