@@ -23,7 +23,7 @@ void CoordinatorClient::Impl::Attempt::Begin() {
 }
 
 bool CoordinatorClient::Impl::Attempt::Enqueue(v1::MemberFrame frame) {
-  if (released_ || closing_) return false;
+  if (released_ || closing_ || mute_) return false;
   if (outgoing_.size() - (writing_ ? 1 : 0) >= client_->options.send_queue) {
     Cut();
     return false;
@@ -93,7 +93,9 @@ void CoordinatorClient::Impl::Attempt::OnWriteDone(bool ok) {
   MutexLock lock(client_->mutex);
   writing_ = false;
   outgoing_.pop_front();
-  if (!ok) return Release();
+  // The stream is over, and gRPC says so when the last message has been read: letting go here would
+  // lose what came before the end, and the end with it.
+  if (!ok) mute_ = true;
   WriteNext();
 }
 
@@ -112,7 +114,7 @@ void CoordinatorClient::Impl::Attempt::OnDone(const grpc::Status& status) {
 // gRPC allows one write at a time, also when an answer has overtaken the OnWriteDone of its
 // question.
 void CoordinatorClient::Impl::Attempt::WriteNext() {
-  if (writing_ || released_) return;
+  if (writing_ || released_ || mute_) return;
   if (!outgoing_.empty()) {
     writing_ = true;
     StartWrite(&outgoing_.front());

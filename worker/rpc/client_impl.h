@@ -82,7 +82,8 @@ struct CoordinatorClient::Impl {
 
 // One attempt to open a stream to one address, and the stream that comes of it.
 //
-//   dialling --initial metadata--> up --CloseAfterQueue--> closing --+--> released --OnDone--> done
+//   dialling --initial metadata--> up --CloseAfterQueue--> closing --+
+//       |                           +---- a read fails --------------+--> released --OnDone--> done
 //       +------------ failed, lost the race, Cut() ------------------+
 //
 // A hold keeps gRPC from OnDone while other threads may start writes and reads; it is let go once,
@@ -127,7 +128,8 @@ class CoordinatorClient::Impl::Attempt final
   bool greeted_ = false;
   bool closing_ = false;
   bool writes_done_ = false;
-  bool cut_ = false;  // by us: its status says nothing
+  bool mute_ = false;  // a write has failed: nothing more is taken, what is left is read
+  bool cut_ = false;   // by us: its status says nothing
   bool released_ = false;
   bool done_ = false;
 };
