@@ -59,7 +59,7 @@ TestGate::TestGate(const GateKeys& keys, const Adjust& change) {
     Gate* const gate = With([this] { return gate_.get(); });
     if (const auto* beat = std::get_if<api::Heartbeat>(&message.message)) {
       gate->Send(stream, Ack(beat->sequence));
-    } else if (std::holds_alternative<api::Hello>(message.message)) {
+    } else if (welcomes && std::holds_alternative<api::Hello>(message.message)) {
       api::Welcome welcome;
       welcome.job_uid = job;
       gate->Send(stream, {{}, welcome});

@@ -43,7 +43,7 @@ class TableOfNames final : public NameService {
   const std::map<std::string, std::vector<std::string>> table_;
 };
 
-// Answers every Heartbeat with its BeatAck and every Hello with a Welcome.
+// Answers every Heartbeat with its BeatAck and, while it `welcomes`, every Hello with a Welcome.
 class TestGate : public Watched {
  public:
   using Adjust = std::function<void(Gate::Options*)>;
@@ -53,6 +53,8 @@ class TestGate : public Watched {
 
   // What a review says; nothing: it never says anything. Right is "token of ORDINAL.INCARNATION".
   std::function<std::optional<absl::Status>(const std::string& token, base::MemberId)> verdict;
+
+  bool welcomes = true;
 
   // Under With() or in Await()'s condition:
   struct Delivered {

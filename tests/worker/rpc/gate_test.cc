@@ -261,6 +261,47 @@ TEST(GateTest, AuthorityIsReplacedWhileStreamsLive) {
   ASSERT_TRUE(gate.Await([&] { return gate.Hellos().size() == 3; }));
 }
 
+// Streams end, keys change and members come back, all at once: each stream is told of as it must be.
+TEST(GateTest, CrowdComesAndGoesWhileKeysChange) {
+  constexpr int kMembers = 12;
+  const auto authority = MakeTestAuthority();
+  const auto other = MakeTestAuthority();
+  TestGate gate(MakeTestKeys(authority, {other}));
+  std::vector<std::unique_ptr<TestMember>> members;
+  for (int i = 0; i < kMembers; ++i) {
+    members.push_back(
+        std::make_unique<TestMember>(AddressOf(gate), base::MemberId{i, 0}, authority));
+  }
+  for (std::size_t round = 1; round <= 4; ++round) {
+    ASSERT_TRUE(gate.Await([&] { return gate.Hellos().size() >= round * kMembers; }));
+    const auto& signer = round % 2 == 0 ? authority : other;
+    const auto& second = round % 2 == 0 ? other : authority;
+    ASSERT_TRUE(gate->RenewKeys(MakeTestKeys(signer, {second})).ok());
+    std::vector<StreamId> open;
+    gate.With([&] {
+      for (const auto& one : gate.delivered) {
+        if (std::holds_alternative<api::Hello>(one.message.message)) open.push_back(one.stream);
+      }
+    });
+    for (StreamId stream : open) gate->CloseStream(stream);
+  }
+  members.clear();
+  gate->Shutdown(seconds(1));
+  gate.With([&] {
+    std::map<StreamId, bool> greeted;
+    for (const auto& one : gate.delivered) {
+      const bool hello = std::holds_alternative<api::Hello>(one.message.message);
+      EXPECT_EQ(greeted.contains(one.stream), !hello) << "first, and once, comes the Hello";
+      greeted[one.stream] = true;
+    }
+    EXPECT_EQ(gate.closed.size(), greeted.size());
+    for (StreamId stream : gate.closed) EXPECT_EQ(greeted.erase(stream), 1u);
+  });
+  const Gate::Counts counts = gate->counts();
+  EXPECT_EQ(counts.refused + counts.cut + counts.turned_away, 0u);
+  EXPECT_GE(counts.admitted_by_certificate + counts.admitted_by_token, 4u * kMembers);
+}
+
 TEST(GateTest, UnusableKeysAreRefusedAndChangeNothing) {
   const auto authority = MakeTestAuthority();
   const auto foreign = MakeTestAuthority();
