@@ -33,6 +33,9 @@ int main(int argc, char** argv) {
     std::fputs(version ? line.c_str() : kHelp, stdout);
     return version || std::strcmp(argv[1], "--help") == 0 ? 0 : 2;
   }
+  // gRPC writes each failed handshake to standard error, past our log and its format; why there is no
+  // stream is in ours. Who wants to see it sets the variable.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
   auto signals = runtime::Signals::Create({SIGTERM, SIGINT});
   const auto format = runtime::ChooseLogFormat("", std::getenv("MUSTER_LOG_FORMAT"));
   const runtime::Logger log({format.ok() ? *format : runtime::LogFormat::kText,

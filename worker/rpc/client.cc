@@ -172,7 +172,7 @@ void CoordinatorClient::Impl::TakeCertificate(const api::Certificate& certificat
 
 void CoordinatorClient::Impl::AskForCertificate() {
   const base::WallTime now = clock.WallNow();
-  if (options.credentials == nullptr || !options.credentials->Due(now)) return;
+  if (options.credentials == nullptr || !options.credentials->BeginAsking(now)) return;
   auto request = options.credentials->Ask(now);
   if (!request.ok()) return TellTrouble(base::Message(request.status()));
   Send({{}, *std::move(request)});

@@ -74,11 +74,21 @@ std::shared_ptr<const runtime::Identity> Credentials::Current(base::WallTime now
   return now < expires_ ? current_ : nullptr;
 }
 
-bool Credentials::Due(base::WallTime now) const {
-  if (!tls()) return false;
-  MutexLock lock(mutex_);
-  if (asked_ && now - *asked_ < kPatience) return false;
+bool Credentials::IsDue(base::WallTime now) const {
+  if (!tls() || (asked_ && now - *asked_ < kPatience)) return false;
   return current_ == nullptr || now >= renew_;
+}
+
+bool Credentials::Due(base::WallTime now) const {
+  MutexLock lock(mutex_);
+  return IsDue(now);
+}
+
+bool Credentials::BeginAsking(base::WallTime now) {
+  MutexLock lock(mutex_);
+  if (!IsDue(now)) return false;
+  asked_ = now;
+  return true;
 }
 
 void Credentials::OnStream(bool shown) {

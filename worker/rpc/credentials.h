@@ -52,6 +52,8 @@ class Credentials final {
   // Is a certificate to be asked for? Not before the last question is `patience` old, and not
   // before it is time to renew the current one. `jitter` is drawn once, when one is taken.
   bool Due(base::WallTime now) const;
+  // The same, and true for one of those who ask at once: that one calls Ask.
+  bool BeginAsking(base::WallTime now);
   // A new stream: what was asked on the old one is not answered any more. Where the certificate was
   // not shown, because with it there was no way in, another one is due.
   void OnStream(bool shown);
@@ -63,6 +65,8 @@ class Credentials final {
 
  private:
   explicit Credentials(Options options);
+
+  bool IsDue(base::WallTime now) const MUSTER_REQUIRES(mutex_);
 
   const Options options_;
   mutable runtime::Mutex mutex_;

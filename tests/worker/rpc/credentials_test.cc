@@ -90,6 +90,14 @@ TEST_F(CredentialsTest, CertificateIsAskedForKeptAndRenewedInTime) {
   EXPECT_NE(renewed->key_pem, current->key_pem) << "each certificate has a key of its own";
 }
 
+// Two messages that came at once each asked, and the answer to the first found the second one's key.
+TEST_F(CredentialsTest, OneOfThoseWhoAskAtOnceAsks) {
+  EXPECT_TRUE(credentials_->BeginAsking(now_));
+  EXPECT_FALSE(credentials_->BeginAsking(now_));
+  EXPECT_FALSE(credentials_->Due(now_));
+  EXPECT_TRUE(credentials_->BeginAsking(now_ + seconds(10))) << "no answer came";
+}
+
 TEST_F(CredentialsTest, NewStreamAsksAgain) {
   const auto lost = credentials_->Ask(now_);
   ASSERT_TRUE(lost.ok());
