@@ -10,6 +10,8 @@
 //   Hello -> Welcome -> Warm -> View
 // Flow of a checkpoint (M14):
 //   CheckpointPart* -> WriteManifest -> ManifestWritten -> [persist] -> CheckpointCommitted
+// Flow of a certificate (docs/security.md), between the stream's two ends: no machine sees it
+//   CertificateRequest -> Certificate
 #pragma once
 
 #include <cstdint>
@@ -198,9 +200,15 @@ struct Failing {
   friend bool operator==(const Failing&, const Failing&) = default;
 };
 
+// Asks for a certificate over the key that signed the request; the key itself stays where it is.
+struct CertificateRequest {
+  std::string request_pem;  // PKCS #10; only its public key counts
+  friend bool operator==(const CertificateRequest&, const CertificateRequest&) = default;
+};
+
 using MemberMessage =
     std::variant<Hello, Warm, Heartbeat, Ready, Installed, CannotReach, Suspect, Committed,
-                 Evaluated, CheckpointPart, ManifestWritten, Leave, Failing>;
+                 Evaluated, CheckpointPart, ManifestWritten, Leave, Failing, CertificateRequest>;
 
 // ---- coordinator -> member ----
 
@@ -286,9 +294,17 @@ struct Finish {
   friend bool operator==(const Finish&, const Finish&) = default;
 };
 
-using CoordinatorMessage =
-    std::variant<Welcome, Fenced, Refused, Interrupt, InstallView, BeatAck, CommitAck,
-                 RequestCheckpoint, WriteManifest, CheckpointCommitted, Release, Finish>;
+// The answer to a CertificateRequest; without a chain: only whom to believe has changed.
+struct Certificate {
+  std::string chain_pem;  // the member's leaf first
+  std::string
+      ca_bundle_pem;  // every authority whose certificates are good, of coordinator and peers
+  friend bool operator==(const Certificate&, const Certificate&) = default;
+};
+
+using CoordinatorMessage = std::variant<Welcome, Fenced, Refused, Interrupt, InstallView, BeatAck,
+                                        CommitAck, RequestCheckpoint, WriteManifest,
+                                        CheckpointCommitted, Release, Finish, Certificate>;
 
 struct Envelope {
   base::Term term;

@@ -33,6 +33,9 @@ inline absl::Status DataLoss(std::string_view m) { return absl::DataLossError(av
 inline absl::Status ResourceExhausted(std::string_view m) {
   return absl::ResourceExhaustedError(av(m));
 }
+inline absl::Status PermissionDenied(std::string_view m) {
+  return absl::PermissionDeniedError(av(m));
+}
 inline absl::Status AlreadyExists(std::string_view m) { return absl::AlreadyExistsError(av(m)); }
 inline absl::Status Internal(std::string_view m) { return absl::InternalError(av(m)); }
 

@@ -27,7 +27,11 @@ void Core::OnReceived(const Received& received) {
   m.signs.heard = now;
   std::visit(
       [&](const auto& message) {
-        if constexpr (!std::is_same_v<std::decay_t<decltype(message)>, api::Hello>) {
+        using M = std::decay_t<decltype(message)>;
+        // The stream's own end answers a request for a certificate; it is a sign of life and no
+        // more.
+        if constexpr (!std::is_same_v<M, api::Hello> &&
+                      !std::is_same_v<M, api::CertificateRequest>) {
           OnMessage(m, message);
         }
       },

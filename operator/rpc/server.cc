@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "grpcpp/grpcpp.h"
+#include "operator/rpc/server_tls.h"
+#include "operator/runtime/certificates.h"
 #include "operator/runtime/mutex.h"
 #include "operator/wire/convert.h"
 #include "operator/wire/membership.grpc.pb.h"
@@ -45,6 +47,7 @@ class Stream final : public grpc::ServerBidiReactor<v1::MemberFrame, v1::Coordin
 
   void Begin() {
     MutexLock lock(mutex_);
+    if (finished_) return;       // by who was told of it
     StartSendInitialMetadata();  // tells the member that the stream is open
     StartRead(&incoming_);
   }
@@ -63,8 +66,9 @@ class Stream final : public grpc::ServerBidiReactor<v1::MemberFrame, v1::Coordin
     return Sent::kQueued;
   }
 
-  void Close() {
+  void Close(const grpc::Status& status = grpc::Status::OK) {
     MutexLock lock(mutex_);
+    if (!closing_) status_ = status;
     closing_ = true;
     WriteNext();
   }
@@ -134,12 +138,21 @@ class Stream final : public grpc::ServerBidiReactor<v1::MemberFrame, v1::Coordin
   bool finished_ MUSTER_GUARDED_BY(mutex_) = false;
 };
 
-// Says no to a stream that comes while the server stops.
+// Says no to a stream that is none: the server stops, or its certificate names nobody.
 class Refusal final : public grpc::ServerBidiReactor<v1::MemberFrame, v1::CoordinatorFrame> {
  public:
-  Refusal() { Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the coordinator stops")); }
+  explicit Refusal(const grpc::Status& why) { Finish(why); }
   void OnDone() override { delete this; }
 };
+
+// Whom the peer's certificate speaks for. gRPC has verified it by then, or there is none.
+absl::StatusOr<std::optional<api::JobMember>> PeerOf(const grpc::CallbackServerContext& context) {
+  const auto shown = context.auth_context()->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  if (shown.empty()) return std::optional<api::JobMember>();
+  const std::string pem(shown.front().data(), shown.front().size());
+  MUSTER_ASSIGN_OR_RETURN(api::JobMember member, runtime::ReadMember(pem));
+  return std::optional(std::move(member));
+}
 
 void SetArguments(grpc::ServerBuilder* builder) {
   // A machine that vanished without a reset is noticed by pings: 2 s + 1 s. Hangs are noticed by
@@ -161,14 +174,21 @@ struct MembershipServer::Impl final : public v1::Membership::CallbackService, pu
 
   grpc::ServerBidiReactor<v1::MemberFrame, v1::CoordinatorFrame>* Join(
       grpc::CallbackServerContext* context) override {
+    auto peer = PeerOf(*context);
     std::shared_ptr<Stream> stream;
+    StreamId id = 0;
     {
       MutexLock lock(mutex);
-      if (stopping) return new Refusal;
-      const StreamId id = ++counts.opened;
+      if (!peer.ok()) {
+        ++counts.nameless;
+        return new Refusal({grpc::StatusCode::PERMISSION_DENIED, base::Message(peer.status())});
+      }
+      if (stopping) return new Refusal({grpc::StatusCode::UNAVAILABLE, "the coordinator stops"});
+      id = ++counts.opened;
       stream = std::make_shared<Stream>(id, options.send_queue, context, this);
       streams.emplace(id, stream);
     }
+    if (options.on_open) options.on_open(id, *std::move(peer));
     stream->Begin();
     return stream.get();  // `streams` keeps it until OnDone
   }
@@ -207,6 +227,7 @@ struct MembershipServer::Impl final : public v1::Membership::CallbackService, pu
   }
 
   const Options options;
+  std::unique_ptr<HandshakeKeys> keys;  // null without TLS; outlives the server, which asks it
   std::unique_ptr<grpc::Server> server;
   int port = 0;
   Mutex mutex;
@@ -221,9 +242,14 @@ absl::StatusOr<std::unique_ptr<MembershipServer>> MembershipServer::Create(Optio
     return base::InvalidArgument("a membership server needs both callbacks and a send queue");
   }
   auto impl = std::make_unique<Impl>(std::move(options));
+  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
+  if (impl->options.tls) {
+    MUSTER_ASSIGN_OR_RETURN(impl->keys, HandshakeKeys::Create(*impl->options.tls));
+    credentials = impl->keys->MakeCredentials();
+  }
   grpc::ServerBuilder builder;
   SetArguments(&builder);
-  builder.AddListeningPort(impl->options.address, grpc::InsecureServerCredentials(), &impl->port);
+  builder.AddListeningPort(impl->options.address, credentials, &impl->port);
   builder.RegisterService(impl.get());
   impl->server = builder.BuildAndStart();
   if (impl->server == nullptr || impl->port == 0) {
@@ -261,6 +287,19 @@ bool MembershipServer::Send(StreamId stream, const api::FromCoordinator& message
 
 void MembershipServer::CloseStream(StreamId stream) {
   if (const std::shared_ptr<Stream> to = impl_->Find(stream)) to->Close();
+}
+
+void MembershipServer::EndStream(StreamId stream, const absl::Status& why) {
+  if (const std::shared_ptr<Stream> to = impl_->Find(stream)) {
+    to->Close({static_cast<grpc::StatusCode>(why.code()), base::Message(why)});
+  }
+}
+
+absl::Status MembershipServer::RenewTls(ServerTls tls) {
+  if (impl_->keys == nullptr) {
+    return base::InvalidArgument("this server speaks plain text; it has no certificates to renew");
+  }
+  return impl_->keys->Set(std::move(tls));
 }
 
 void MembershipServer::Shutdown(base::Duration deadline) {

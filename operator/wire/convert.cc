@@ -23,6 +23,9 @@ struct IntoMemberFrame {
   void operator()(const api::ManifestWritten& m) const { Write(m, to->mutable_manifest_written()); }
   void operator()(const api::Leave& m) const { Write(m, to->mutable_leave()); }
   void operator()(const api::Failing& m) const { Write(m, to->mutable_failing()); }
+  void operator()(const api::CertificateRequest& m) const {
+    Write(m, to->mutable_certificate_request());
+  }
 };
 
 struct IntoCoordinatorFrame {
@@ -43,6 +46,7 @@ struct IntoCoordinatorFrame {
   }
   void operator()(const api::Release& m) const { Write(m, to->mutable_release()); }
   void operator()(const api::Finish& m) const { Write(m, to->mutable_finish()); }
+  void operator()(const api::Certificate& m) const { Write(m, to->mutable_certificate()); }
 };
 
 void WriteEnvelope(const api::Envelope& from, v1::Envelope* to) {
@@ -92,6 +96,8 @@ absl::Status ReadMessage(const v1::MemberFrame& from, api::MemberMessage* to) {
       return As<api::Leave>(from.leave(), to);
     case Case::kFailing:
       return As<api::Failing>(from.failing(), to);
+    case Case::kCertificateRequest:
+      return As<api::CertificateRequest>(from.certificate_request(), to);
     case Case::MESSAGE_NOT_SET:
       break;
   }
@@ -125,6 +131,8 @@ absl::Status ReadMessage(const v1::CoordinatorFrame& from, api::CoordinatorMessa
       return As<api::Release>(from.release(), to);
     case Case::kFinish:
       return As<api::Finish>(from.finish(), to);
+    case Case::kCertificate:
+      return As<api::Certificate>(from.certificate(), to);
     case Case::MESSAGE_NOT_SET:
       break;
   }
@@ -175,6 +183,12 @@ absl::StatusOr<api::FromCoordinator> FromProto(const v1::CoordinatorFrame& from)
   MUSTER_RETURN_IF_ERROR(ReadEnvelope(from, &to.envelope));
   MUSTER_RETURN_IF_ERROR(ReadMessage(from, &to.message));
   return to;
+}
+
+std::size_t FrameBytes(const api::FromMember& message) {
+  v1::MemberFrame frame;
+  ToProto(message, &frame);
+  return frame.ByteSizeLong();
 }
 
 std::string Serialise(const api::FromMember& message) {

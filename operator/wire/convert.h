@@ -6,6 +6,7 @@
 // everywhere.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,9 @@ void ToProto(const api::FromMember& from, membership::v1::MemberFrame* to);
 void ToProto(const api::FromCoordinator& from, membership::v1::CoordinatorFrame* to);
 absl::StatusOr<api::FromMember> FromProto(const membership::v1::MemberFrame& from);
 absl::StatusOr<api::FromCoordinator> FromProto(const membership::v1::CoordinatorFrame& from);
+
+// How many bytes it takes on the wire.
+std::size_t FrameBytes(const api::FromMember& message);
 
 // The same as bytes.
 std::string Serialise(const api::FromMember& message);

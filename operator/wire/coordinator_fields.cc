@@ -145,4 +145,19 @@ absl::Status Read(const v1::Finish& from, api::Finish* to) {
   return absl::OkStatus();
 }
 
+void Write(const api::Certificate& from, v1::Certificate* to) {
+  to->set_chain_pem(from.chain_pem);
+  to->set_ca_bundle_pem(from.ca_bundle_pem);
+}
+
+absl::Status Read(const v1::Certificate& from, api::Certificate* to) {
+  Check check("Certificate");
+  check.AtMostBytes("chain_pem", from.chain_pem().size(), kMaxPemBytes);
+  check.AtMostBytes("ca_bundle_pem", from.ca_bundle_pem().size(), kMaxPemBytes);
+  if (!check.ok()) return check.status();
+  to->chain_pem = from.chain_pem();
+  to->ca_bundle_pem = from.ca_bundle_pem();
+  return check.status();
+}
+
 }  // namespace muster::wire

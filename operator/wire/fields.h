@@ -24,6 +24,8 @@ inline constexpr std::int64_t kMaxSlots = 1 << 20;
 inline constexpr std::int64_t kMaxSamples = 1 << 20;  // of one slot
 inline constexpr std::int64_t kMaxFamilies = 64;
 inline constexpr std::int64_t kMaxCheckpoints = 1 << 12;
+inline constexpr std::size_t kMaxPemBytes = 1 << 16;    // a bundle of two authorities has 1,300
+inline constexpr std::size_t kMaxTokenBytes = 1 << 14;  // a service account's has some 1,200
 
 // Checks the fields of one message and keeps the first complaint: "Hello.pid is -3; at least 0 is
 // allowed".
@@ -34,6 +36,8 @@ class Check {
   void NonNegative(std::string_view field, std::int64_t value);
   // How many entries a list has.
   void Bounded(std::string_view field, std::int64_t count, std::int64_t limit);
+  // How long a text is.
+  void AtMostBytes(std::string_view field, std::size_t size, std::size_t limit);
   void Present(std::string_view field, bool present);
   // A finite number above zero.
   void Positive(std::string_view field, double value);
@@ -106,6 +110,7 @@ void Write(const api::CheckpointPart& from, v1::CheckpointPart* to);
 void Write(const api::ManifestWritten& from, v1::ManifestWritten* to);
 void Write(const api::Leave& from, v1::Leave* to);
 void Write(const api::Failing& from, v1::Failing* to);
+void Write(const api::CertificateRequest& from, v1::CertificateRequest* to);
 absl::Status Read(const v1::Hello& from, api::Hello* to);
 absl::Status Read(const v1::Warm& from, api::Warm* to);
 absl::Status Read(const v1::Heartbeat& from, api::Heartbeat* to);
@@ -119,6 +124,7 @@ absl::Status Read(const v1::CheckpointPart& from, api::CheckpointPart* to);
 absl::Status Read(const v1::ManifestWritten& from, api::ManifestWritten* to);
 absl::Status Read(const v1::Leave& from, api::Leave* to);
 absl::Status Read(const v1::Failing& from, api::Failing* to);
+absl::Status Read(const v1::CertificateRequest& from, api::CertificateRequest* to);
 
 // Coordinator -> member (coordinator_fields.cc).
 void Write(const api::Welcome& from, v1::Welcome* to);
@@ -133,6 +139,7 @@ void Write(const api::WriteManifest& from, v1::WriteManifest* to);
 void Write(const api::CheckpointCommitted& from, v1::CheckpointCommitted* to);
 void Write(const api::Release& from, v1::Release* to);
 void Write(const api::Finish& from, v1::Finish* to);
+void Write(const api::Certificate& from, v1::Certificate* to);
 absl::Status Read(const v1::Welcome& from, api::Welcome* to);
 absl::Status Read(const v1::Fenced& from, api::Fenced* to);
 absl::Status Read(const v1::Refused& from, api::Refused* to);
@@ -145,5 +152,6 @@ absl::Status Read(const v1::WriteManifest& from, api::WriteManifest* to);
 absl::Status Read(const v1::CheckpointCommitted& from, api::CheckpointCommitted* to);
 absl::Status Read(const v1::Release& from, api::Release* to);
 absl::Status Read(const v1::Finish& from, api::Finish* to);
+absl::Status Read(const v1::Certificate& from, api::Certificate* to);
 
 }  // namespace muster::wire

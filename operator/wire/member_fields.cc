@@ -27,6 +27,7 @@ absl::Status Read(const v1::Hello& from, api::Hello* to) {
   Check check("Hello");
   to->protocol = from.protocol();
   to->job_uid = from.job_uid();
+  check.AtMostBytes("token", from.token().size(), kMaxTokenBytes);
   to->token = from.token();
   check.Present("member", from.has_member());
   check.Nested("member", Read(from.member(), &to->member));
@@ -276,6 +277,18 @@ absl::Status Read(const v1::Failing& from, api::Failing* to) {
   to->reason = from.reason();
   to->message = from.message();
   return absl::OkStatus();
+}
+
+void Write(const api::CertificateRequest& from, v1::CertificateRequest* to) {
+  to->set_request_pem(from.request_pem);
+}
+
+absl::Status Read(const v1::CertificateRequest& from, api::CertificateRequest* to) {
+  Check check("CertificateRequest");
+  check.AtMostBytes("request_pem", from.request_pem().size(), kMaxPemBytes);
+  if (!check.ok()) return check.status();
+  to->request_pem = from.request_pem();
+  return check.status();
 }
 
 }  // namespace muster::wire

@@ -24,6 +24,12 @@ void Check::Bounded(std::string_view field, std::int64_t count, std::int64_t lim
                  " are allowed");
 }
 
+void Check::AtMostBytes(std::string_view field, std::size_t size, std::size_t limit) {
+  if (size <= limit) return;
+  Set(field,
+      " has " + std::to_string(size) + " bytes; at most " + std::to_string(limit) + " are allowed");
+}
+
 void Check::Present(std::string_view field, bool present) {
   if (!present) Set(field, " is missing");
 }

@@ -15,9 +15,11 @@ namespace {
 constexpr const char* kHelp =
     "muster-worker trains as a member of a TrainingJob. It is started by the operator or by "
     "`muster run`,\n"
-    "which say through the environment who it is: MUSTER_JOB_UID, MUSTER_MEMBER, MUSTER_TOKEN,\n"
-    "MUSTER_COORDINATOR, MUSTER_NODE; MUSTER_LOG_FORMAT=text|json, MUSTER_METRICS_PORT, "
-    "MUSTER_THREADS.\n"
+    "which say through the environment who it is: MUSTER_JOB_UID, MUSTER_MEMBER, "
+    "MUSTER_COORDINATOR,\n"
+    "MUSTER_TOKEN or MUSTER_TOKEN_FILE with MUSTER_CA_FILE, MUSTER_NODE; "
+    "MUSTER_LOG_FORMAT=text|json,\n"
+    "MUSTER_METRICS_PORT, MUSTER_THREADS.\n"
     "Exit codes are listed in docs/exit-codes.md.\n";
 
 }  // namespace
@@ -31,6 +33,9 @@ int main(int argc, char** argv) {
     std::fputs(version ? line.c_str() : kHelp, stdout);
     return version || std::strcmp(argv[1], "--help") == 0 ? 0 : 2;
   }
+  // gRPC writes each failed handshake to standard error, past our log and its format; why there is no
+  // stream is in ours. Who wants to see it sets the variable.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
   auto signals = runtime::Signals::Create({SIGTERM, SIGINT});
   const auto format = runtime::ChooseLogFormat("", std::getenv("MUSTER_LOG_FORMAT"));
   const runtime::Logger log({format.ok() ? *format : runtime::LogFormat::kText,

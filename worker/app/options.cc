@@ -29,6 +29,24 @@ absl::Status Number(const Get& get, const char* name, int least, int most, int& 
   return absl::OkStatus();
 }
 
+// Either the token itself or a file with it, and never a file's token in plain text.
+absl::Status ReadToken(const Get& get, WorkerOptions& options) {
+  if (const char* token = get("MUSTER_TOKEN")) options.token = token;
+  if (const char* file = get("MUSTER_TOKEN_FILE")) options.token_file = file;
+  if (const char* file = get("MUSTER_CA_FILE")) options.ca_file = file;
+  if (options.token.empty() == options.token_file.empty()) {
+    return base::InvalidArgument(
+        std::string(options.token.empty() ? "neither" : "both") +
+        " of MUSTER_TOKEN and MUSTER_TOKEN_FILE are set; exactly one is needed. A worker is "
+        "started by the operator or by `muster run`");
+  }
+  if (!options.token_file.empty() && options.ca_file.empty()) {
+    return base::InvalidArgument("MUSTER_TOKEN_FILE='" + options.token_file +
+                                 "' needs MUSTER_CA_FILE: its token is not sent in plain text");
+  }
+  return absl::OkStatus();
+}
+
 std::vector<std::string> SplitByComma(const std::string& text) {
   std::vector<std::string> parts;
   std::size_t begin = 0;
@@ -48,7 +66,7 @@ absl::StatusOr<WorkerOptions> ReadWorkerOptions(const Get& get) {
   std::string coordinators;
   MUSTER_RETURN_IF_ERROR(Required(get, "MUSTER_JOB_UID", options.job_uid));
   MUSTER_RETURN_IF_ERROR(Required(get, "MUSTER_MEMBER", member));
-  MUSTER_RETURN_IF_ERROR(Required(get, "MUSTER_TOKEN", options.token));
+  MUSTER_RETURN_IF_ERROR(ReadToken(get, options));
   MUSTER_RETURN_IF_ERROR(Required(get, "MUSTER_COORDINATOR", coordinators));
   auto id = base::ParseMemberId(member);
   if (!id.ok()) return base::Annotate(id.status(), "MUSTER_MEMBER");

@@ -15,7 +15,9 @@ struct WorkerOptions {
   std::string job_uid;                    // MUSTER_JOB_UID
   std::string job_name;                   // MUSTER_JOB_NAME
   base::MemberId member;                  // MUSTER_MEMBER, ORDINAL.INCARNATION
-  std::string token;                      // MUSTER_TOKEN
+  std::string token;                      // MUSTER_TOKEN, or:
+  std::string token_file;                 // MUSTER_TOKEN_FILE, read anew for each stream
+  std::string ca_file;                    // MUSTER_CA_FILE: TLS, and whom to believe; empty: none
   std::vector<std::string> coordinators;  // MUSTER_COORDINATOR, comma-separated HOST:PORT
   std::string node;                       // MUSTER_NODE
   std::string bind_host = "127.0.0.1";    // MUSTER_BIND: where the data plane listens

@@ -9,6 +9,7 @@
 #include "operator/runtime/build_info.h"
 #include "worker/kernels/family.h"
 #include "worker/rpc/client.h"
+#include "worker/rpc/credentials.h"
 
 namespace muster::app {
 namespace {
@@ -78,8 +79,13 @@ absl::Status Worker::Begin() {
     log_.Info("worker", "metrics on port " + std::to_string(metrics_.port()));
   }
   breakpoints_.ReadFrom(STDIN_FILENO);
+  MUSTER_ASSIGN_OR_RETURN(
+      credentials_,
+      rpc::Credentials::Create({options_.token, options_.token_file, options_.ca_file}));
   rpc::CoordinatorClient::Options client;
   client.addresses = options_.coordinators;
+  client.credentials = credentials_.get();
+  client.on_trouble = [this](const std::string& sentence) { log_.Warning("stream", sentence); };
   client.on_up = [this] { Push(session::StreamUp{}); };
   client.on_down = [this] { Push(session::StreamDown{}); };
   client.on_message = [this](api::FromCoordinator message) {
@@ -153,7 +159,19 @@ void Worker::Push(session::Event event) { events_.Push(std::move(event)); }
 
 base::Time Worker::Now() const { return clock_.Now(); }
 
-void Worker::On(const session::Send& c) { client_->Send(c.message); }
+void Worker::On(const session::Send& c) {
+  if (std::holds_alternative<api::Hello>(c.message.message)) return SendHello(c.message);
+  client_->Send(c.message);
+}
+
+// With the token of this moment. Without one the certificate may do, and the coordinator says so
+// when it does not.
+void Worker::SendHello(api::FromMember message) {
+  const auto token = credentials_->Token();
+  if (!token.ok()) log_.Error("worker", base::Message(token.status()));
+  std::get<api::Hello>(message.message).token = token.ok() ? *token : "";
+  client_->Send(message);
+}
 
 void Worker::On(const session::Exit& c) {
   running_ = false;

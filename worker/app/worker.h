@@ -38,7 +38,8 @@
 
 namespace muster::rpc {
 class CoordinatorClient;
-}
+class Credentials;
+}  // namespace muster::rpc
 
 namespace muster::app {
 
@@ -66,6 +67,7 @@ class Worker {
   void Loop();
   void Handle(const session::Event& event);
   void PublishBeat();
+  void SendHello(api::FromMember message);
   std::shared_ptr<comm::AbortFlag> FlagOf(base::Epoch epoch);
 
   void On(const session::Send& c);
@@ -139,7 +141,10 @@ class Worker {
   std::mutex checkpoint_mutex_;
   std::map<base::Step, CopiedState> copied_states_;  // guarded by checkpoint_mutex_
 
-  std::unique_ptr<rpc::CoordinatorClient> client_;
+  // What this member shows, on the stream and to its neighbours; safe from every thread, and there
+  // from Begin() on.
+  std::unique_ptr<rpc::Credentials> credentials_;
+  std::unique_ptr<rpc::CoordinatorClient> client_;  // after them: it uses them
   Lane training_{"training"};
   Lane communicator_{"communicator"};
   Lane disk_{"disk"};

@@ -5,19 +5,24 @@
 
 namespace muster::rpc {
 
-absl::Status CheckAddress(const std::string& address) {
-  const auto colon = address.rfind(':');
-  const std::string port = colon == std::string::npos ? "" : address.substr(colon + 1);
-  const bool digits = !port.empty() && port.size() <= 5 &&
-                      port.find_first_not_of("0123456789") == std::string::npos;
-  if (colon == 0 || !digits || std::stoi(port) == 0 || std::stoi(port) > 65535) {
-    return base::InvalidArgument("coordinator address '" + address +
-                                 "' is not HOST:PORT with a port from 1 to 65535");
+namespace {
+
+std::shared_ptr<grpc::ChannelCredentials> MakeChannelCredentials(
+    const std::optional<Handshake>& tls) {
+  if (!tls) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = tls->believed_pem;
+  if (tls->shown != nullptr) {
+    options.pem_cert_chain = tls->shown->certificate_pem;
+    options.pem_private_key = tls->shown->key_pem;
   }
-  return absl::OkStatus();
+  return grpc::SslCredentials(options);
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+}  // namespace
+
+std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint,
+                                           const std::optional<Handshake>& tls) {
   grpc::ChannelArguments args;
   // gRPC shares connections, and their back-off of seconds, between channels to one address: not
   // here.
@@ -30,7 +35,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 1000);
   args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   args.SetMaxReceiveMessageSize(wire::kMaxFrameBytes);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+  // The connection goes to one address; who must be found there has the name that was asked for.
+  if (tls) args.SetSslTargetNameOverride(endpoint.name);
+  return grpc::CreateCustomChannel(endpoint.target, MakeChannelCredentials(tls), args);
 }
 
 }  // namespace muster::rpc

@@ -1,10 +1,12 @@
-// Inside worker/rpc: where a coordinator may be, and the way there.
+// Inside worker/rpc: the way to a coordinator.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
-#include "operator/base/status.h"
+#include "operator/runtime/certificates.h"
+#include "worker/rpc/resolver.h"
 
 namespace grpc {
 class Channel;
@@ -12,10 +14,15 @@ class Channel;
 
 namespace muster::rpc {
 
-// InvalidArgument when `address` is not HOST:PORT with a port from 1 to 65535.
-absl::Status CheckAddress(const std::string& address);
+// What one attempt believes and shows over TLS.
+struct Handshake {
+  std::string believed_pem;
+  std::shared_ptr<const runtime::Identity> shown;  // null: no certificate yet
+};
 
 // A connection of its own, made anew for every attempt; it begins to connect with the first call.
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
+// Nothing: plain text.
+std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint,
+                                           const std::optional<Handshake>& tls);
 
 }  // namespace muster::rpc

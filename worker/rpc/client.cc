@@ -2,211 +2,31 @@
 
 #include <algorithm>
 #include <chrono>
-#include <deque>
 #include <thread>
 #include <utility>
 
-#include "grpcpp/grpcpp.h"
-#include "operator/runtime/clock.h"
 #include "operator/runtime/entropy.h"
-#include "operator/runtime/mutex.h"
 #include "operator/wire/convert.h"
-#include "operator/wire/membership.grpc.pb.h"
 #include "worker/rpc/backoff.h"
-#include "worker/rpc/channel.h"
-#include "worker/rpc/inbox.h"
+#include "worker/rpc/client_impl.h"
+#include "worker/rpc/credentials.h"
 
 namespace muster::rpc {
 namespace {
 
-namespace v1 = membership::v1;
-using runtime::Condition;
-using runtime::Mutex;
 using runtime::MutexLock;
 using std::chrono::milliseconds;
 
+// Of attempts in a row that failed, each fourth shows no certificate: one that the coordinator does
+// not believe any more (its authority was made anew) ends every handshake, and the token still
+// holds.
+constexpr int kWithoutCertificate = 4;
+
 }  // namespace
-
-// What the threads share:
-//   dial      opens streams, waits for the end of the one that won, reaps those that are done
-//   dispatch  runs the application's callbacks from `inbox`
-//   beat      asks for a beat and sends it
-//   gRPC's    run the attempts' reactions, briefly
-// One lock guards all of it; no callback of the application runs under it.
-struct CoordinatorClient::Impl {
-  class Attempt;
-
-  explicit Impl(Options o);
-  ~Impl();
-
-  bool Send(const api::FromMember& message);
-  void Stop();
-
-  void DialLoop();
-  void DispatchLoop();
-  void BeatLoop();
-  // Dials all addresses. True when there was a stream: it has ended, or the client stops.
-  bool DialOnce();
-  void CloseCurrent() MUSTER_REQUIRES(mutex);
-  void CutAll() MUSTER_REQUIRES(mutex);
-  void Reap();
-  bool WaitUnlessStopping(base::Time until);
-
-  const Options options;
-  const runtime::RealClock clock;
-  Mutex mutex;
-  Condition dial_changed;      // an attempt came up or is done; stopping
-  Condition inbox_changed;     // inbox has grown; stopping
-  Condition stopping_changed;  // stopping
-  std::vector<std::unique_ptr<Attempt>> attempts MUSTER_GUARDED_BY(mutex);
-  Attempt* current MUSTER_GUARDED_BY(mutex) = nullptr;  // the stream that is up
-  bool dialing MUSTER_GUARDED_BY(mutex) = false;  // the first attempt to come up becomes current
-  Inbox inbox MUSTER_GUARDED_BY(mutex);
-  bool stopping MUSTER_GUARDED_BY(mutex) = false;
-  Counts counts MUSTER_GUARDED_BY(mutex);
-  Mutex stop_mutex;       // two threads may stop the client; one joins, the other waits
-  base::SplitMix chance;  // the dial thread's
-  std::jthread dial;
-  std::jthread dispatch;
-  std::jthread beat;
-};
-
-// One attempt to open a stream to one address, and the stream that comes of it.
-//
-//   dialling --initial metadata--> up --CloseAfterQueue--> closing --+--> released --OnDone--> done
-//       +------------ failed, lost the race, Cut() ------------------+
-//
-// A hold keeps gRPC from OnDone while other threads may start writes and reads; it is let go once,
-// by Release(), and nothing is started after it. All fields are guarded by the client's lock.
-class CoordinatorClient::Impl::Attempt final
-    : public grpc::ClientBidiReactor<v1::MemberFrame, v1::CoordinatorFrame> {
- public:
-  Attempt(const std::string& address, Impl* client)
-      : client_(client), stub_(v1::Membership::NewStub(MakeChannel(address))) {}
-
-  void Begin() {
-    stub_->async()->Join(&context_, this);
-    AddHold();
-    StartCall();
-  }
-
-  // The rest is called with the client's lock held.
-  bool Enqueue(v1::MemberFrame frame) {
-    if (released_ || closing_) return false;
-    if (outgoing_.size() - (writing_ ? 1 : 0) >= client_->options.send_queue) {
-      Cut();
-      return false;
-    }
-    outgoing_.push_back(std::move(frame));
-    WriteNext();
-    return true;
-  }
-
-  // Says that no more comes once the queue is empty; the coordinator then ends the stream.
-  void CloseAfterQueue() {
-    closing_ = true;
-    WriteNext();
-  }
-
-  void Cut() {
-    if (released_) return;
-    context_.TryCancel();
-    Release();
-  }
-
-  // Goes on reading when the inbox has room again.
-  void ReadNext() MUSTER_UNCHECKED_LOCKING {
-    if (reading_ || released_ || client_->inbox.full()) return;
-    reading_ = true;
-    StartRead(&incoming_);
-  }
-
-  bool done() const { return done_; }
-  bool greeted() const { return greeted_; }
-  void set_greeted() { greeted_ = true; }
-
- private:
-  void OnReadInitialMetadataDone(bool ok) override {
-    MutexLock lock(client_->mutex);
-    if (!ok) return Release();
-    if (!client_->dialing || client_->current != nullptr) return Cut();
-    client_->current = this;
-    ++client_->counts.connected;
-    client_->inbox.BeginStream();
-    client_->inbox_changed.NotifyOne();
-    client_->dial_changed.NotifyAll();
-    ReadNext();
-  }
-
-  void OnReadDone(bool ok) override {
-    absl::StatusOr<api::FromCoordinator> message = base::Unavailable("the stream has ended");
-    if (ok) message = wire::FromProto(incoming_);
-    MutexLock lock(client_->mutex);
-    reading_ = false;
-    if (!ok) return Release();
-    if (!message.ok()) {
-      ++client_->counts.malformed;
-      return Cut();
-    }
-    client_->inbox.Add(*std::move(message));
-    client_->inbox_changed.NotifyOne();
-    ReadNext();
-  }
-
-  void OnWriteDone(bool ok) override {
-    MutexLock lock(client_->mutex);
-    writing_ = false;
-    outgoing_.pop_front();
-    if (!ok) return Release();
-    WriteNext();
-  }
-
-  void OnDone(const grpc::Status&) override {
-    MutexLock lock(client_->mutex);
-    done_ = true;
-    if (client_->current == this) {
-      client_->current = nullptr;
-      client_->inbox.EndStream();
-      client_->inbox_changed.NotifyOne();
-    }
-    client_->dial_changed.NotifyAll();  // under the lock: the dial thread may now delete this
-  }
-
-  // gRPC allows one write at a time, also when an answer has overtaken the OnWriteDone of its
-  // question.
-  void WriteNext() {
-    if (writing_ || released_) return;
-    if (!outgoing_.empty()) {
-      writing_ = true;
-      StartWrite(&outgoing_.front());
-    } else if (closing_ && !writes_done_) {
-      writes_done_ = true;
-      StartWritesDone();
-    }
-  }
-
-  void Release() {
-    if (released_) return;
-    released_ = true;
-    RemoveHold();
-  }
-
-  Impl* const client_;
-  const std::unique_ptr<v1::Membership::Stub> stub_;
-  grpc::ClientContext context_;
-  v1::CoordinatorFrame incoming_;  // gRPC's between StartRead and OnReadDone
-  std::deque<v1::MemberFrame> outgoing_;
-  bool writing_ = false;
-  bool reading_ = false;
-  bool greeted_ = false;
-  bool closing_ = false;
-  bool writes_done_ = false;
-  bool released_ = false;
-  bool done_ = false;
-};
 
 CoordinatorClient::Impl::Impl(Options o)
     : options(std::move(o)),
+      resolver(options.addresses, options.names != nullptr ? options.names : MakeNameService()),
       inbox(options.receive_queue),
       chance(runtime::RandomNumber()),
       dial([this] { DialLoop(); }),
@@ -242,6 +62,11 @@ void CoordinatorClient::Impl::Stop() {
   }
 }
 
+bool CoordinatorClient::Impl::Stopping() {
+  MutexLock lock(mutex);
+  return stopping;
+}
+
 bool CoordinatorClient::Impl::WaitUnlessStopping(base::Time until) {
   MutexLock lock(mutex);
   while (!stopping) {
@@ -256,12 +81,20 @@ void CoordinatorClient::Impl::DialLoop() {
   base::Time next = good;
   while (WaitUnlessStopping(next)) {
     const base::Time begun = clock.Now();
-    const bool was_up = DialOnce();
+    const bool was_up = DialOnce(failures);
     Reap();
+    std::string why;
+    {
+      MutexLock lock(mutex);
+      why = std::exchange(trouble, "");
+    }
+    TellTrouble(why);
     // A coordinator that accepts and hangs up at once must not be dialled without pause.
     if (was_up && clock.Now() - begun > std::chrono::seconds(1)) {
       failures = 0;
       good = clock.Now();
+      MutexLock lock(mutex);
+      told_trouble.clear();
     }
     next = clock.Now() + RetryDelay(failures++, clock.Now() - good, &chance);
   }
@@ -274,33 +107,85 @@ void CoordinatorClient::Impl::DialLoop() {
   Reap();
 }
 
-bool CoordinatorClient::Impl::DialOnce() {
-  std::vector<std::unique_ptr<Attempt>> fresh;
-  for (const std::string& address : options.addresses) {
-    fresh.push_back(std::make_unique<Attempt>(address, this));
+absl::StatusOr<std::optional<Handshake>> CoordinatorClient::Impl::PrepareHandshake(int failures) {
+  const Credentials* const credentials = options.credentials;
+  if (credentials == nullptr || !credentials->tls()) return std::optional<Handshake>();
+  Handshake handshake;
+  MUSTER_ASSIGN_OR_RETURN(handshake.believed_pem, credentials->Believed());
+  if (failures % kWithoutCertificate != kWithoutCertificate - 1) {
+    handshake.shown = credentials->Current(clock.WallNow());
   }
+  return std::optional(std::move(handshake));
+}
+
+bool CoordinatorClient::Impl::DialOnce(int failures) {
+  std::string unresolved;
+  const std::vector<Endpoint> endpoints =
+      resolver.Resolve(options.attempt_timeout, [this] { return Stopping(); }, &unresolved);
+  const auto handshake = PrepareHandshake(failures);
+  std::vector<std::unique_ptr<Attempt>> fresh;
   std::vector<Attempt*> mine;
-  for (const auto& attempt : fresh) mine.push_back(attempt.get());
+  if (handshake.ok()) {
+    for (const Endpoint& endpoint : endpoints) {
+      fresh.push_back(std::make_unique<Attempt>(endpoint, *handshake, this));
+      mine.push_back(fresh.back().get());
+    }
+  }
   {
     MutexLock lock(mutex);
     dialing = true;
+    trouble = handshake.ok() ? unresolved : base::Message(handshake.status());
     for (auto& attempt : fresh) attempts.push_back(std::move(attempt));
   }
   for (Attempt* attempt : mine) attempt->Begin();
-
-  const base::Time deadline = clock.Now() + options.attempt_timeout;
-  MutexLock lock(mutex);
-  while (!stopping && current == nullptr && !std::ranges::all_of(mine, &Attempt::done)) {
-    if (!dial_changed.WaitUntil(mutex, deadline)) break;
-  }
-  dialing = false;
-  Attempt* const won = current;
-  for (Attempt* attempt : mine) {
-    if (attempt != won && !attempt->done()) attempt->Cut();
-  }
+  Attempt* const won = AwaitFirst(mine);
   if (won == nullptr) return false;
+  MutexLock lock(mutex);
   while (!stopping && current == won) dial_changed.Wait(mutex);
   return true;
+}
+
+CoordinatorClient::Impl::Attempt* CoordinatorClient::Impl::AwaitFirst(
+    const std::vector<Attempt*>& mine) {
+  const base::Time deadline = clock.Now() + options.attempt_timeout;
+  MutexLock lock(mutex);
+  bool in_time = true;
+  while (in_time && !stopping && current == nullptr && !std::ranges::all_of(mine, &Attempt::done)) {
+    in_time = dial_changed.WaitUntil(mutex, deadline);
+  }
+  dialing = false;
+  for (Attempt* attempt : mine) {
+    if (attempt != current && !attempt->done()) attempt->Cut();
+  }
+  if (current == nullptr && !in_time && trouble.empty()) trouble = "no coordinator answers in time";
+  return current;
+}
+
+void CoordinatorClient::Impl::TakeCertificate(const api::Certificate& certificate) {
+  if (options.credentials == nullptr) return;
+  const double jitter = static_cast<double>(runtime::RandomNumber() >> 11) * 0x1.0p-53;
+  const absl::Status taken = options.credentials->Take(certificate, clock.WallNow(), jitter);
+  if (!taken.ok()) return TellTrouble(base::Message(taken));
+  MutexLock lock(mutex);
+  ++counts.certificates;
+}
+
+void CoordinatorClient::Impl::AskForCertificate() {
+  const base::WallTime now = clock.WallNow();
+  if (options.credentials == nullptr || !options.credentials->BeginAsking(now)) return;
+  auto request = options.credentials->Ask(now);
+  if (!request.ok()) return TellTrouble(base::Message(request.status()));
+  Send({{}, *std::move(request)});
+}
+
+void CoordinatorClient::Impl::TellTrouble(const std::string& sentence) {
+  if (sentence.empty() || !options.on_trouble) return;
+  {
+    MutexLock lock(mutex);
+    if (stopping || sentence == told_trouble) return;
+    told_trouble = sentence;
+  }
+  options.on_trouble(sentence);
 }
 
 void CoordinatorClient::Impl::CloseCurrent() {

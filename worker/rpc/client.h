@@ -3,7 +3,8 @@
 //
 // Thread rule: Send and Stop are safe from every thread. on_up, on_down and on_message run one at a
 // time on a thread of the client and may take their time: beats and reconnections do not wait for
-// them. make_beat runs on the beat thread and must be quick. Invariants: on_up and on_down
+// them. make_beat runs on the beat thread and must be quick; on_trouble may come on any thread of
+// the client. Invariants: on_up and on_down
 // alternate, beginning with on_up; on_message comes only between them. The first message on every
 // stream is a Hello: until the application has sent one after on_up, Send refuses everything else
 // and no beat is sent.
@@ -23,14 +24,24 @@
 
 namespace muster::rpc {
 
+class Credentials;
+class NameService;
+
 class CoordinatorClient final {
  public:
   struct Options {
-    std::vector<std::string> addresses =
-        {};  // HOST:PORT; all are dialled at once, the first that answers wins
-    std::function<void()> on_up = nullptr;  // a stream is open: say Hello
+    // HOST:PORT; all addresses of all hosts are dialled at once, the first that answers wins.
+    std::vector<std::string> addresses = {};
+    // What is shown and believed; it outlives the client. Null, or without a CA file: plain text.
+    // The client asks for a certificate over the first stream that answers, and for the next one in
+    // time; the application never sees these messages.
+    Credentials* credentials = nullptr;
+    std::shared_ptr<NameService> names = nullptr;  // null: the machine's
+    std::function<void()> on_up = nullptr;         // a stream is open: say Hello
     std::function<void()> on_down = nullptr;
     std::function<void(api::FromCoordinator)> on_message = nullptr;
+    // Why there is no stream, as a sentence; each once until another comes. May be null.
+    std::function<void(const std::string&)> on_trouble = nullptr;
     // Nothing: no beat now. Called every `beat_interval` while a stream is open and greeted.
     std::function<std::optional<api::FromMember>()> make_beat = nullptr;
     base::Duration beat_interval = std::chrono::milliseconds(200);
@@ -44,7 +55,8 @@ class CoordinatorClient final {
   struct Counts {
     std::uint64_t connected = 0;  // streams that came up
     std::uint64_t beats = 0;
-    std::uint64_t malformed = 0;  // messages that did not convert; each cuts its stream
+    std::uint64_t malformed = 0;     // messages that did not convert; each cuts its stream
+    std::uint64_t certificates = 0;  // taken, and bundles alone
   };
 
   // Begins to dial at once. InvalidArgument names an address that is not HOST:PORT.

@@ -51,6 +51,8 @@ void Session::State::OnReceived(const api::FromCoordinator& message) {
           OnCheckpointCommitted(m);
         else if constexpr (std::is_same_v<M, api::Release>) {
           End(api::ExitCode::kSucceeded, "released by the coordinator");
+        } else if constexpr (std::is_same_v<M, api::Certificate>) {
+          // The stream's own end keeps it (worker/rpc/client.h); training has no use for it.
         } else {
           static_assert(std::is_same_v<M, api::Finish>);
           OnFinish(m);

@@ -65,6 +65,7 @@ struct Words {
   std::string operator()(const api::Finish& f) const {
     return std::string("Finish ") + (f.succeeded ? "succeeded " : "failed ") + f.reason;
   }
+  std::string operator()(const api::Certificate&) const { return "Certificate"; }
 };
 
 std::string RecordText(const api::Record& r) {

@@ -132,6 +132,10 @@ TEST(ConvertTest, BadFieldOfAMemberIsNamed) {
        [](auto* f) { f->mutable_suspect()->mutable_peer()->set_ordinal(1); }},
       {"Committed.samples.slot is -1",
        [](auto* f) { f->mutable_committed()->add_samples()->set_slot(-1); }},
+      {"Hello.token has 16385 bytes; at most 16384 are allowed",
+       [](auto* f) { f->mutable_hello()->set_token(std::string(16385, 'x')); }},
+      {"CertificateRequest.request_pem has 65537 bytes",
+       [](auto* f) { f->mutable_certificate_request()->set_request_pem(std::string(65537, 'x')); }},
   };
   for (const BadMember& bad : cases) {
     v1::MemberFrame frame;
@@ -171,6 +175,10 @@ TEST(ConvertTest, BadFieldOfACoordinatorIsNamed) {
       {"CheckpointCommitted.checkpoint is missing",
        [](auto* f) { f->mutable_checkpoint_committed(); }},
       {"CommitAck.step is -7", [](auto* f) { f->mutable_commit_ack()->set_step(-7); }},
+      {"Certificate.chain_pem has 65537 bytes",
+       [](auto* f) { f->mutable_certificate()->set_chain_pem(std::string(65537, 'x')); }},
+      {"Certificate.ca_bundle_pem has 65537 bytes",
+       [](auto* f) { f->mutable_certificate()->set_ca_bundle_pem(std::string(65537, 'x')); }},
   };
   for (const BadCoordinator& bad : cases) {
     v1::CoordinatorFrame frame;

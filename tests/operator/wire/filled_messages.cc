@@ -104,6 +104,7 @@ std::vector<api::FromMember> FilledMemberMessages() {
       api::ManifestWritten{Epoch(4), Step(100), "aa", "bb", Text()},
       api::Leave{27.5},
       api::Failing{74, "DataMissing", Text()},
+      api::CertificateRequest{Text()},
   };
   std::vector<api::FromMember> out;
   for (const auto& message : all) out.push_back({{Term(2), Epoch(4)}, message});
@@ -124,6 +125,7 @@ std::vector<api::FromCoordinator> FilledCoordinatorMessages() {
       api::CheckpointCommitted{Checkpoint(100), {Checkpoint(100), Checkpoint(50)}},
       api::Release{},
       api::Finish{true, "Failed", Text()},
+      api::Certificate{Text(), "bundle"},
   };
   std::vector<api::FromCoordinator> out;
   for (const auto& message : all) out.push_back({{Term(2), Epoch(4)}, message});

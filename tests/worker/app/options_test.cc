@@ -36,6 +36,7 @@ TEST(WorkerOptionsTest, EveryErrorNamesTheVariable) {
   for (const auto& [name, value] : Environment{{"MUSTER_JOB_UID", ""},
                                                {"MUSTER_MEMBER", "3"},
                                                {"MUSTER_TOKEN", ""},
+                                               {"MUSTER_TOKEN_FILE", "/token"},
                                                {"MUSTER_COORDINATOR", ","},
                                                {"MUSTER_METRICS_PORT", "70000"},
                                                {"MUSTER_THREADS", "0"}}) {
@@ -45,6 +46,27 @@ TEST(WorkerOptionsTest, EveryErrorNamesTheVariable) {
     ASSERT_FALSE(options.ok()) << name;
     EXPECT_NE(base::Message(options.status()).find(name), std::string::npos) << options.status();
   }
+}
+
+TEST(WorkerOptionsTest, TokenOrItsFileWhichNeedsACaFile) {
+  Environment env = kGood;
+  env.erase("MUSTER_TOKEN");
+  EXPECT_EQ(base::Message(Read(env).status()).find("neither of MUSTER_TOKEN and"), 0u);
+  env["MUSTER_TOKEN_FILE"] = "/secrets/token";
+  EXPECT_NE(base::Message(Read(env).status())
+                .find("MUSTER_TOKEN_FILE='/secrets/token' needs "
+                      "MUSTER_CA_FILE"),
+            std::string::npos);
+  env["MUSTER_CA_FILE"] = "/ca/ca.crt";
+  const auto options = Read(env);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->token, "");
+  EXPECT_EQ(options->token_file, "/secrets/token");
+  EXPECT_EQ(options->ca_file, "/ca/ca.crt");
+  env["MUSTER_TOKEN"] = "t";
+  EXPECT_EQ(base::Message(Read(env).status()).find("both of MUSTER_TOKEN and"), 0u);
+  env.erase("MUSTER_TOKEN_FILE");
+  EXPECT_TRUE(Read(env).ok()) << "TLS with a token of its own";
 }
 
 TEST(TestHooksTest, ParsesAndRefuses) {

@@ -201,6 +201,32 @@ TEST(ClientTest, ClosedStreamDeliversWhatWasQueuedBefore) {
   server.With([&] { EXPECT_THAT(server.closed, ElementsAre(1)); });
 }
 
+// A write that failed once let go of the stream: gRPC tells the end of one only when the last message
+// has been read, so the member lost these and never came back.
+TEST(ClientTest, WriteAfterTheEndLosesNothingThatCameBefore) {
+  TestServer server;
+  std::promise<void> release;
+  std::shared_future<void> released = release.get_future().share();
+  TestClient client({"127.0.0.1:" + std::to_string(server->port())}, 0,
+                    [](CoordinatorClient::Options* options) { options->receive_queue = 4; });
+  client.Change([&] { client.on_message = [released] { released.wait(); }; });
+  ASSERT_TRUE(server.Await([&] { return server.Greeted().size() == 1; }));
+  for (std::uint64_t i = 0; i < 100; ++i) ASSERT_TRUE(server->Send(1, Ack(i)));
+  server->CloseStream(1);
+  ASSERT_TRUE(server.Await([&] { return server.closed.size() == 1; }));
+  // Sooner or later the stream's end is here, and a beat fails.
+  for (int i = 0; i < 50 && client->Send(Beat(1)); ++i) {
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  release.set_value();
+  ASSERT_TRUE(client.Await([&] { return client.downs == 1; }));
+  client.With([&] {
+    ASSERT_EQ(client.received.size(), 100u);
+    EXPECT_EQ(client.received.back(), Ack(99));
+  });
+  EXPECT_TRUE(server.Await([&] { return server.Greeted().size() == 2; })) << "it comes back";
+}
+
 TEST(ClientTest, ServerShutdownIsBoundedThoughAMemberIsSilent) {
   TestServer server;
   Relay relay(server->port());

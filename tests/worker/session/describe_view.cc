@@ -94,6 +94,8 @@ std::string Describe(const api::MemberMessage& message) {
           return "ManifestWritten step=" + to_string(m.step.value);
         } else if constexpr (std::is_same_v<M, api::Leave>)
           return "Leave";
+        else if constexpr (std::is_same_v<M, api::CertificateRequest>)
+          return "CertificateRequest";
         else {
           static_assert(std::is_same_v<M, api::Failing>);
           return "Failing " + m.reason + " (" + m.message + ")";
@@ -128,6 +130,8 @@ std::string Describe(const api::CoordinatorMessage& message) {
           return "CheckpointCommitted " + to_string(m.checkpoint.step.value);
         } else if constexpr (std::is_same_v<M, api::Release>)
           return "Release";
+        else if constexpr (std::is_same_v<M, api::Certificate>)
+          return "Certificate";
         else {
           static_assert(std::is_same_v<M, api::Finish>);
           return std::string("Finish ") + (m.succeeded ? "succeeded" : m.reason);
