@@ -206,6 +206,11 @@ job::Observed Observation::Observe(const membership::Snapshot& snapshot, const I
     for (base::MemberId member : view->members) SeeIncarnation(member);
   }
   out.highest_incarnation = highest_incarnation_;
+  // On one machine the list has every id that was ever used.
+  if (on_cluster_ && !first_incarnation_ && snapshot.record.term != base::Term()) {
+    first_incarnation_ = static_cast<std::int32_t>(snapshot.record.newest.epoch.value);
+  }
+  out.first_incarnation = first_incarnation_.value_or(0);
   out.on_cluster = on_cluster_;
   out.nodes = nodes_;
   out.refused = refused_;

@@ -78,6 +78,7 @@ class Observation {
   std::optional<job::Verdict> problem_;
   base::WallTime listening_since_;
   std::int32_t reached_ = 0;
+  std::optional<std::int32_t> first_incarnation_;  // the epoch when this reign began
   const bool on_cluster_;
   const bool resumes_reign_;
   bool had_view_ = false;

@@ -90,6 +90,13 @@ bool IsTransition(const api::TrainingJobStatus& written, const api::TrainingJobS
       return true;
     }
   }
+  // Whoever changed the spec waits for the generation that answers it, and the API server for the
+  // start that fixes it.
+  if (written.observed_generation != next.observed_generation ||
+      written.start_time != next.start_time || written.spec_hash != next.spec_hash ||
+      written.template_hash != next.template_hash) {
+    return true;
+  }
   return written.members != next.members || written.rescale_count != next.rescale_count ||
          written.failures != next.failures || written.checkpoint != next.checkpoint ||
          written.result != next.result;

@@ -125,6 +125,9 @@ struct Observed {
   MembershipView membership;
   // Highest incarnation ever seen of an ordinal, by whoever observes: an id is never used twice.
   std::map<std::int32_t, std::int32_t> highest_incarnation;
+  // Of an ordinal that whoever observes has never seen: where to begin. Earlier coordinators may
+  // have used it; whoever trained took an epoch, and who did not is among the job's failures.
+  std::int32_t first_incarnation = 0;
   friend bool operator==(const Observed&, const Observed&) = default;
 };
 

@@ -22,6 +22,11 @@ std::map<std::int32_t, Candidate> Candidates(const Observed& observed, const Dra
     out.emplace(ordinal,
                 Candidate{nullptr, "ordinal " + std::to_string(ordinal) + " was lost before"});
   }
+  // A pod that somebody deleted by force leaves nothing but membership's word.
+  for (const auto& [id, why] : observed.membership.evicted) {
+    if (!observed.on_cluster) break;
+    out[id.ordinal] = {nullptr, "worker " + base::ToString(id) + " was evicted: " + why.message};
+  }
   const auto add = [&](const Pod& pod, const std::string& message) {
     Candidate& candidate = out[pod.member.ordinal];
     if (candidate.pod != nullptr && pod.member < candidate.pod->member) return;

@@ -45,7 +45,7 @@ const Node* FindNode(const Observed& observed, std::string_view name) {
 }
 
 base::MemberId NextIncarnation(const Observed& observed, std::int32_t ordinal) {
-  std::int32_t highest = -1;
+  std::int32_t highest = observed.first_incarnation - 1;
   const auto see = [&](base::MemberId id) {
     if (id.ordinal == ordinal) highest = std::max(highest, id.incarnation);
   };

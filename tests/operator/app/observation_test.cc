@@ -267,6 +267,21 @@ TEST(ObservationTest, TheRecordKnowsMembersThatHaveNotSaidHelloYet) {
   EXPECT_EQ(observed.highest_incarnation, (std::map<std::int32_t, std::int32_t>{{0, 0}, {1, 4}}));
 }
 
+TEST(ObservationTest, IdsOfAnOrdinalThatThisReignHasNotSeenBeginAboveThoseOfEarlierOnes) {
+  job::Listed listed = Listed();
+  membership::Snapshot snapshot;
+  snapshot.record.term = base::Term(2);
+  snapshot.record.newest = {base::Epoch(6), {{0, 0}, {1, 0}}};
+  EXPECT_EQ(Observation(listed, true).Observe(snapshot, {}).first_incarnation, 0);
+  listed.on_cluster = true;
+  Observation o(listed, true);
+  EXPECT_EQ(o.Observe({}, {}).first_incarnation, 0) << "no record yet";
+  EXPECT_EQ(o.Observe(snapshot, {}).first_incarnation, 6);
+  // A plan that is repeated names the same pods.
+  snapshot.record.newest.epoch = base::Epoch(9);
+  EXPECT_EQ(o.Observe(snapshot, {}).first_incarnation, 6);
+}
+
 TEST(ObservationTest, AnInstantOfTheMachineBecomesOneOfTheWall) {
   Observation o(Listed(), false);
   membership::Snapshot snapshot;

@@ -147,7 +147,9 @@ TEST(StatusTest, ProgressAloneIsNoTransition) {
            [](auto& s) { s.state = api::JobState::kFailed; }, [](auto& s) { s.members = 3; },
            [](auto& s) { s.conditions[0].reason = "Finishing"; },
            [](auto& s) { s.rescale_count = 1; }, [](auto& s) { s.failures.emplace_back(); },
-           [](auto& s) { s.checkpoint.emplace(); }, [](auto& s) { s.result.emplace(); }}) {
+           [](auto& s) { s.checkpoint.emplace(); }, [](auto& s) { s.result.emplace(); },
+           [](auto& s) { ++s.observed_generation; }, [](auto& s) { s.start_time.reset(); },
+           [](auto& s) { s.spec_hash = "s"; }, [](auto& s) { s.template_hash = "t"; }}) {
     next = written;
     change(next);
     EXPECT_TRUE(IsTransition(written, next));

@@ -178,6 +178,16 @@ TEST(LostPodTest, TheExitCodeThatComesAfterTheEvictionIsJudged) {
   EXPECT_EQ(plan.fail_job->reason, "FailurePolicy");
 }
 
+TEST(LostPodTest, WhatSomebodyDeletedByForceIsReplacedAndNotCalledGrowth) {
+  ObservedBuilder o(2);
+  o.OnCluster().Trains(0).Runs(1).Evicted("WorkerKilled");
+  o->pods.pop_back();
+  const Plan plan = MakePlan(*o, At(0));
+  EXPECT_EQ(ActsOf(plan), (Acts{.creates = {{1, 1}}, .target = Target{2, 1}}));
+  EXPECT_EQ(plan.creates[0].reason, "Replacement");
+  EXPECT_THAT(plan.creates[0].message, HasSubstr("worker 1.0 was evicted"));
+}
+
 TEST(LostPodTest, VolumesThatAttachToOneNodeGetTheirGrace) {
   ObservedBuilder o(2);
   o->job.spec.elasticity.lost_pod_grace_period = seconds(60);
@@ -239,6 +249,14 @@ TEST(LostPodTest, WhatTheCoordinatorBeforeHadFencedIsNotAWorkerOfThisOne) {
   ObservedBuilder o(2);
   o.OnCluster().Trains(0).Runs(1).Trains(1, 1);
   EXPECT_EQ(Decide(o), (Acts{.deletes = {"pod-1.0"}, .target = Target{2, 1}}));
+}
+
+TEST(IncarnationTest, AnUnseenOrdinalBeginsAboveWhatEarlierCoordinatorsMayHaveUsed) {
+  ObservedBuilder o(3);
+  o.OnCluster().Trains(0, 2).HadView();
+  o->first_incarnation = 6;
+  o->highest_incarnation = {{1, 3}};
+  EXPECT_EQ(Decide(o).creates, (std::vector<MemberId>{{1, 4}, {2, 6}}));
 }
 
 // ---- where new pods should not go
