@@ -17,7 +17,8 @@ void AddFailurePolicyRows(std::vector<Field>& rows) {
   rows.push_back(Row("spec.failurePolicy", FieldType::kGroup, "When losses end the job.").Take());
   rows.push_back(Row("spec.failurePolicy.maxReplacements", FieldType::kInteger,
                      "More charged losses than this within the window fail the job. Lost nodes, "
-                     "preemptions and evictions are never charged.")
+                     "preemptions and evictions are never charged. From 200 on, which is as many "
+                     "as status.failures remembers, there is no limit.")
                      .At(MUSTER_FIELD(spec.failure_policy.max_replacements))
                      .Between(0, 1'000'000)
                      .Take());
@@ -37,7 +38,8 @@ void AddFailurePolicyRows(std::vector<Field>& rows) {
                      .Required()
                      .Take());
   rows.push_back(Row("spec.failurePolicy.rules[].exitCodes", FieldType::kIntegers,
-                     "Matches these exit codes of the worker. Empty: any.")
+                     "Matches these exit codes of the worker; a signal is 128 and its number, so "
+                     "137 is SIGKILL. Empty: any.")
                      .Between(0, 255)
                      .Take());
   rows.push_back(Row("spec.failurePolicy.rules[].podCondition", FieldType::kText,
@@ -59,7 +61,7 @@ void AddJobRows(std::vector<Field>& rows) {
                      .ClusterOnly()
                      .Take());
   rows.push_back(Row("spec.activeDeadlineSeconds", FieldType::kInteger,
-                     "The job fails when it has run for so long. null: no limit.")
+                     "The job fails so long after its start, suspensions included. null: no limit.")
                      .At(MUSTER_FIELD(spec.active_deadline_seconds))
                      .Between(1, kTenYearsSeconds)
                      .Nullable()
@@ -127,7 +129,7 @@ void AddWorkersRows(std::vector<Field>& rows) {
                      .Default("replicas")
                      .Take());
   rows.push_back(Row("spec.workers.spares", FieldType::kInteger,
-                     "Warm extra members that step in within one epoch.")
+                     "Extra workers that wait warm and step in within one epoch.")
                      .At(MUSTER_FIELD(spec.workers.spares))
                      .Between(0, 1000)
                      .Take());
@@ -160,7 +162,8 @@ void AddElasticityRows(std::vector<Field>& rows) {
                      .Nullable()
                      .Take());
   rows.push_back(Row("spec.elasticity.lostPodGracePeriod", FieldType::kDuration,
-                     "Grace of lost pods on deletion. 0s: by force, for they are fenced already; "
+                     "How long after its loss a pod that may still run is deleted by force. 0s: at "
+                     "once, for it is fenced already; "
                      "raise it for volumes that attach to one node.")
                      .At(MUSTER_FIELD(spec.elasticity.lost_pod_grace_period))
                      .Between(seconds(0), hours(1))

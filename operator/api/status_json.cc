@@ -195,6 +195,8 @@ std::string StatusToJson(const TrainingJobStatus& status, int indent) {
   out["state"] = ToString(status.state);
   if (status.start_time) out["startTime"] = FormatTime(*status.start_time);
   PutText(out, "workerImage", status.worker_image);
+  PutText(out, "specHash", status.spec_hash);
+  PutText(out, "templateHash", status.template_hash);
   PutText(out, "kernelFamily", status.kernel_family);
   out["members"] = std::to_string(status.members) + "/" + std::to_string(status.desired_members);
   out["replicas"] = status.replicas;
@@ -224,6 +226,8 @@ absl::StatusOr<TrainingJobStatus> ParseTrainingJobStatus(std::string_view json) 
   status.state = ReadState(fields);
   if (fields.Has("startTime")) status.start_time = fields.Time("startTime");
   status.worker_image = fields.Text("workerImage");
+  status.spec_hash = fields.Text("specHash");
+  status.template_hash = fields.Text("templateHash");
   status.kernel_family = fields.Text("kernelFamily");
   ReadMemberCounts(fields, status);
   status.replicas = fields.Integer<std::int32_t>("replicas");

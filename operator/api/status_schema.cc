@@ -48,6 +48,12 @@ void AddConditions(Rows& rows) {
          "When the job was first taken up. From then on what decides its result is fixed.");
   status("workerImage", StatusType::kText,
          "Image of the workers with its digest, resolved once: one job trains with one build.");
+  status("specHash", StatusType::kText,
+         "SHA-256 of the fields of spec that the start has fixed: an operator does not go on with "
+         "others.");
+  status("templateHash", StatusType::kText,
+         "SHA-256 of the template that the pods are made from; it may change while the job is "
+         "suspended.");
   status("kernelFamily", StatusType::kText,
          "The kind of processor kernels that all members use, chosen at the start: digests are "
          "comparable within it.");

@@ -201,6 +201,8 @@ struct TrainingJobStatus {
   JobState state = JobState::kPending;
   std::optional<base::WallTime> start_time;
   std::string worker_image;
+  std::string spec_hash;      // of what the start has fixed (frozen_hash.h); empty: not started
+  std::string template_hash;  // of the template that the pods are made from
   std::string kernel_family;
   std::int32_t members = 0;  // rendered as members/desired
   std::int32_t desired_members = 0;

@@ -1,7 +1,8 @@
 #include "operator/app/observation.h"
 
 #include <algorithm>
-#include <set>
+
+#include "operator/api/frozen_hash.h"
 
 namespace muster::app {
 namespace {
@@ -17,6 +18,9 @@ std::string HowItEnded(const job::Pod& pod) {
   return "its pod is gone";
 }
 
+// A later end of a grace is no news, nor is one that only the clock's reading makes earlier.
+constexpr base::Duration kSooner = std::chrono::seconds(1);
+
 bool IsRunningState(api::JobState state) {
   return state == api::JobState::kRunning || state == api::JobState::kDegraded ||
          state == api::JobState::kResizing;
@@ -27,11 +31,16 @@ bool IsRunningState(api::JobState state) {
 Observation::Observation(job::Listed listed, bool resumes_reign)
     : job_(std::move(listed.job)),
       highest_incarnation_(std::move(listed.highest_incarnation)),
+      spec_hash_(listed.on_cluster ? api::FrozenHash(job_.spec) : ""),
+      template_hash_(listed.on_cluster ? api::TemplateHash(job_.spec) : ""),
+      reign_spec_hash_(spec_hash_),
+      on_cluster_(listed.on_cluster),
       resumes_reign_(resumes_reign) {
   for (job::Pod& pod : listed.pods) {
     SeeIncarnation(pod.member);
     pods_.emplace(pod.name, std::move(pod));
   }
+  for (job::Node& node : listed.nodes) nodes_.insert_or_assign(node.name, std::move(node));
   had_view_ = resumes_reign && IsRunningState(job_.status.state);
   if (had_view_ && job_.status.members == job_.status.desired_members) {
     reached_ = job_.status.members;
@@ -43,12 +52,17 @@ void Observation::SeeIncarnation(base::MemberId member) {
   it->second = std::max(it->second, member.incarnation);
 }
 
-std::vector<membership::Event> Observation::OnChange(const job::Change& change) {
+std::vector<membership::Event> Observation::OnChange(const job::Change& change, const Instant& at) {
   if (const auto* changed = std::get_if<job::JobChanged>(&change)) {
-    // The status is ours: what the cluster sends is what we wrote, or older.
-    const api::TrainingJobStatus status = job_.status;
-    job_ = changed->job;
-    job_.status = status;
+    OnJob(changed->job);
+    return {};
+  }
+  if (const auto* refused = std::get_if<job::PodRefused>(&change)) {
+    OnRefused(*refused, at.wall);
+    return {};
+  }
+  if (const auto* changed = std::get_if<job::NodeChanged>(&change)) {
+    OnNode(changed->node);
     return {};
   }
   if (const auto* changed = std::get_if<job::PodChanged>(&change)) return OnPod(changed->pod);
@@ -61,23 +75,95 @@ std::vector<membership::Event> Observation::OnChange(const job::Change& change) 
   return {membership::PodLost{gone.member, HowItEnded(gone)}};
 }
 
+void Observation::OnJob(const api::TrainingJob& job) {
+  // The status is ours: what the cluster sends is what we wrote, or older.
+  const api::TrainingJobStatus status = job_.status;
+  // Another template, quota or number may be taken where the one before was not.
+  if (job.spec != job_.spec) refused_.clear();
+  job_ = job;
+  job_.status = status;
+  if (!on_cluster_) return;
+  spec_hash_ = api::FrozenHash(job_.spec);
+  template_hash_ = api::TemplateHash(job_.spec);
+}
+
+void Observation::OnRefused(const job::PodRefused& refused, base::WallTime now) {
+  auto [it, added] = refused_.emplace(refused.name, job::Refusal{});
+  const std::int32_t times = added ? 1 : it->second.times + 1;
+  it->second = {refused.member, refused.reason, refused.message, times, now};
+}
+
+// Everybody is told of every node; what nobody asks about is not kept.
+void Observation::OnNode(const job::Node& node) {
+  if (NamesNode(node.name)) {
+    nodes_.insert_or_assign(node.name, node);
+  } else {
+    nodes_.erase(node.name);
+  }
+}
+
+bool Observation::NamesNode(const std::string& node) const {
+  const auto& failures = job_.status.failures;
+  return std::any_of(pods_.begin(), pods_.end(),
+                     [&](const auto& entry) { return entry.second.node == node; }) ||
+         std::any_of(failures.begin(), failures.end(),
+                     [&](const api::FailureEntry& failure) { return failure.node == node; });
+}
+
 std::vector<membership::Event> Observation::OnPod(const job::Pod& pod) {
   SeeIncarnation(pod.member);
   auto [it, added] = pods_.emplace(pod.name, pod);
   const bool was_over = !added && IsOver(it->second);
-  const bool was_deleting = !added && it->second.deleting;
   it->second = pod;
+  // Pods are taken again.
+  if (added) refused_.clear();
   if (IsOver(pod) && !was_over) return {membership::PodLost{pod.member, HowItEnded(pod)}};
-  if (pod.deleting && !was_deleting && !IsOver(pod)) {
-    return {membership::PodLeaving{pod.member, std::chrono::seconds(30), "its pod is deleted"}};
-  }
   return {};
+}
+
+std::vector<membership::Event> Observation::Hints(const membership::Snapshot& snapshot,
+                                                  const Instant& at) {
+  std::vector<membership::Event> events;
+  for (const auto& [name, pod] : pods_) {
+    if (!job::IsGoing(pod) || IsOver(pod)) continue;
+    const auto member =
+        std::find_if(snapshot.members.begin(), snapshot.members.end(),
+                     [&](const membership::MemberSnapshot& m) { return m.id == pod.member; });
+    if (member == snapshot.members.end() || member->released) continue;
+    const base::Duration left =
+        pod.deletion_time ? std::clamp(*pod.deletion_time - at.wall, base::Duration(0), pod.grace)
+                          : pod.grace;
+    // A notice may be followed by a deletion that leaves less time.
+    const base::WallTime until = at.wall + left;
+    auto [told, news] = told_leaving_.emplace(pod.member, until);
+    if (!news && member->leaving && told->second - until < kSooner) continue;
+    told->second = std::min(told->second, until);
+    events.push_back(membership::PodLeaving{
+        pod.member, left, pod.deleting ? "its pod is deleted" : "its pod is to be disrupted"});
+  }
+  for (const membership::MemberSnapshot& member : snapshot.members) {
+    auto node = nodes_.find(member.node);
+    if (node == nodes_.end() || !node->second.suspect()) continue;
+    if (!told_suspect_.emplace(member.node, member.id).second) continue;
+    events.push_back(membership::NodeSuspect{member.node});
+  }
+  std::set<std::string> cleared;
+  std::erase_if(told_suspect_, [&](const auto& told) {
+    auto node = nodes_.find(told.first);
+    if (node != nodes_.end() && node->second.suspect()) return false;
+    cleared.insert(told.first);
+    return true;
+  });
+  for (const std::string& node : cleared) events.push_back(membership::NodeSuspect{node, false});
+  return events;
 }
 
 std::vector<membership::Event> Observation::LostMembers(const api::Record& record) const {
   std::set<base::MemberId> with_pod, alive;
   for (const auto& [name, pod] : pods_) {
-    with_pod.insert(pod.member);
+    // The pods of a job that was suspended stay for a while; they have left in order.
+    const bool left = on_cluster_ && pod.phase == job::PodPhase::kSucceeded;
+    if (!left) with_pod.insert(pod.member);
     if (!IsOver(pod)) alive.insert(pod.member);
   }
   std::vector<membership::Event> events;
@@ -100,6 +186,10 @@ void Observation::OnEvicted(const membership::Evicted& evicted) {
   evicted_[evicted.member] = {evicted.reason, evicted.message};
 }
 
+void Observation::SeeEvictions(base::WallTime now) {
+  for (const auto& [member, why] : evicted_) evicted_at_.emplace(member, now);
+}
+
 void Observation::OnLastWords(base::MemberId member, const std::string& message) {
   last_words_[member] = message;
 }
@@ -116,6 +206,17 @@ job::Observed Observation::Observe(const membership::Snapshot& snapshot, const I
     for (base::MemberId member : view->members) SeeIncarnation(member);
   }
   out.highest_incarnation = highest_incarnation_;
+  // On one machine the list has every id that was ever used.
+  if (on_cluster_ && !first_incarnation_ && snapshot.record.term != base::Term()) {
+    first_incarnation_ = static_cast<std::int32_t>(snapshot.record.newest.epoch.value);
+  }
+  out.first_incarnation = first_incarnation_.value_or(0);
+  out.on_cluster = on_cluster_;
+  out.nodes = nodes_;
+  out.refused = refused_;
+  out.spec_hash = spec_hash_;
+  out.template_hash = template_hash_;
+  out.reign_spec_hash = reign_spec_hash_;
 
   job::MembershipView& view = out.membership;
   std::int64_t highest = snapshot.committed.value;
@@ -132,7 +233,9 @@ job::Observed Observation::Observe(const membership::Snapshot& snapshot, const I
   had_view_ = had_view_ || snapshot.size > 0;
   const std::int32_t desired = job_.spec.workers.replicas * job_.spec.workers.processes_per_worker;
   if (snapshot.size == desired) reached_ = desired;
+  SeeEvictions(at.wall);
   view.evicted = evicted_;
+  view.evicted_at = evicted_at_;
   view.last_words = last_words_;
   view.size = snapshot.size;
   view.reached = reached_;

@@ -7,7 +7,9 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "operator/base/time.h"
@@ -28,8 +30,11 @@ class Observation {
   // `resumes_reign`: another coordinator of this run was there before and may have formed views.
   Observation(job::Listed listed, bool resumes_reign);
 
-  // The cluster's words. What membership must hear of it comes back.
-  std::vector<membership::Event> OnChange(const job::Change& change);
+  // The cluster's words. What membership must hear of it at once comes back.
+  std::vector<membership::Event> OnChange(const job::Change& change, const Instant& at);
+  // M3's hints for members that do not know them yet: pods that are asked to go, nodes that are not
+  // ready. Level-triggered, because a member may say hello after its pod's change was seen.
+  std::vector<membership::Event> Hints(const membership::Snapshot& snapshot, const Instant& at);
   // Members that a record names and that have no pod: they are gone, whatever the record says.
   // Those of an earlier run have ended with it, which is nobody's loss.
   std::vector<membership::Event> LostMembers(const api::Record& record) const;
@@ -49,17 +54,32 @@ class Observation {
 
  private:
   std::vector<membership::Event> OnPod(const job::Pod& pod);
+  void OnJob(const api::TrainingJob& job);
+  void OnRefused(const job::PodRefused& refused, base::WallTime now);
+  void OnNode(const job::Node& node);
   void SeeIncarnation(base::MemberId member);
+  bool NamesNode(const std::string& node) const;
+  void SeeEvictions(base::WallTime now);
 
   api::TrainingJob job_;
   std::map<std::string, job::Pod> pods_;  // by name
   std::map<std::int32_t, std::int32_t> highest_incarnation_;
   std::map<base::MemberId, job::Verdict> evicted_;
+  std::map<base::MemberId, base::WallTime> evicted_at_;
+  std::map<std::string, job::Node> nodes_;
+  std::map<std::string, job::Refusal> refused_;  // by the pod's name
+  std::string spec_hash_, template_hash_;
+  const std::string reign_spec_hash_;
+  // What membership was told: when the grace ends, and who was on a node that is not ready.
+  std::map<base::MemberId, base::WallTime> told_leaving_;
+  std::set<std::pair<std::string, base::MemberId>> told_suspect_;
   std::map<base::MemberId, std::string> last_words_;
   std::optional<job::Verdict> verdict_;
   std::optional<job::Verdict> problem_;
   base::WallTime listening_since_;
   std::int32_t reached_ = 0;
+  std::optional<std::int32_t> first_incarnation_;  // the epoch when this reign began
+  const bool on_cluster_;
   const bool resumes_reign_;
   bool had_view_ = false;
   bool drained_ = false;

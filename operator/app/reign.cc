@@ -94,7 +94,10 @@ void Reign::Take(Input input) {
   }
   const job::Change& change = std::get<job::Change>(input);
   if (const auto* pod = std::get_if<job::PodChanged>(&change)) expected_pods_.erase(pod->pod.name);
-  for (membership::Event& lost : observation_.OnChange(change)) Feed(std::move(lost));
+  if (const auto* refused = std::get_if<job::PodRefused>(&change)) {
+    expected_pods_.erase(refused->name);
+  }
+  for (membership::Event& lost : observation_.OnChange(change, At())) Feed(std::move(lost));
   urgent_ = true;
 }
 

@@ -32,6 +32,7 @@ void Reign::Reconcile() {
   metrics_.OnReconcile();
   snapshot_ = machine_.GetSnapshot(at.now);
   AddMissedRescale();
+  for (membership::Event& hint : observation_.Hints(snapshot_, at)) Feed(std::move(hint));
   const job::Observed observed = observation_.Observe(snapshot_, at);
   const job::Plan plan = job::MakePlan(observed, at.wall);
   look_again_ = plan.look_again;

@@ -4,6 +4,7 @@
 
 #include "operator/api/conditions.h"
 #include "operator/api/status_schema.h"
+#include "operator/kube/labels.h"
 
 namespace muster::app {
 namespace {
@@ -13,6 +14,15 @@ void KeepNewest(std::vector<T>& values, std::size_t most) {
   if (values.size() > most) {
     values.erase(values.begin(), values.end() - static_cast<std::ptrdiff_t>(most));
   }
+}
+
+// The oldest are forgotten, and first of all those that do not count for maxReplacements.
+void BoundFailures(std::vector<api::FailureEntry>& failures) {
+  auto excess = static_cast<std::int64_t>(failures.size()) - api::kMostFailures;
+  std::erase_if(failures, [&](const api::FailureEntry& failure) {
+    return excess > 0 && !failure.charged && excess-- > 0;
+  });
+  KeepNewest(failures, api::kMostFailures);
 }
 
 void TakeRecord(const membership::Snapshot& snapshot, base::WallTime now,
@@ -42,11 +52,15 @@ api::TrainingJobStatus MakeStatus(const StatusInputs& in) {
     condition.last_transition_time = in.now;
     api::SetCondition(status.conditions, std::move(condition));
   }
-  if (!status.start_time) status.start_time = in.now;
+  if (!status.start_time && in.plan.started) status.start_time = in.now;
+  if (in.plan.started && !in.plan.spec_hash.empty()) {
+    status.spec_hash = in.plan.spec_hash;
+    status.template_hash = in.plan.template_hash;
+  }
   status.members = in.snapshot.size;
   status.desired_members = in.job.spec.workers.replicas * in.job.spec.workers.processes_per_worker;
   status.replicas = in.active_pods;
-  status.selector = "muster.dev/job=" + in.job.name;
+  status.selector = std::string(kube::kJobNameLabel) + "=" + in.job.name;
   status.progress = in.progress;
   status.time_seconds = in.time_seconds;
   TakeRecord(in.snapshot, in.now, status);
@@ -56,8 +70,14 @@ api::TrainingJobStatus MakeStatus(const StatusInputs& in) {
     ++status.rescale_count;
   }
   KeepNewest(status.rescales, in.most_rescales);
+  for (api::FailureEntry& failure : status.failures) {
+    const auto& excused = in.plan.excused;
+    if (std::find(excused.begin(), excused.end(), failure.member) != excused.end()) {
+      failure.charged = false;
+    }
+  }
   status.failures.insert(status.failures.end(), in.plan.failures.begin(), in.plan.failures.end());
-  KeepNewest(status.failures, api::kMostFailures);  // the oldest are forgotten
+  BoundFailures(status.failures);
   return status;
 }
 
@@ -69,6 +89,13 @@ bool IsTransition(const api::TrainingJobStatus& written, const api::TrainingJobS
         written.conditions[i].reason != next.conditions[i].reason) {
       return true;
     }
+  }
+  // Whoever changed the spec waits for the generation that answers it, and the API server for the
+  // start that fixes it.
+  if (written.observed_generation != next.observed_generation ||
+      written.start_time != next.start_time || written.spec_hash != next.spec_hash ||
+      written.template_hash != next.template_hash) {
+    return true;
   }
   return written.members != next.members || written.rescale_count != next.rescale_count ||
          written.failures != next.failures || written.checkpoint != next.checkpoint ||

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -17,6 +18,9 @@ struct Listed {
   std::vector<Pod> pods;
   // By ordinal, of pods that are there no more: an id is never used twice.
   std::map<std::int32_t, std::int32_t> highest_incarnation;
+  // Not one machine (Observed::on_cluster), with the nodes that the pods are on.
+  bool on_cluster = false;
+  std::vector<Node> nodes = {};
   friend bool operator==(const Listed&, const Listed&) = default;
 };
 struct JobChanged {
@@ -31,6 +35,18 @@ struct PodDeleted {
   Pod pod;  // as it was last
   friend bool operator==(const PodDeleted&, const PodDeleted&) = default;
 };
-using Change = std::variant<JobChanged, PodChanged, PodDeleted>;
+// The API server did not take a pod: nothing of it will be seen.
+struct PodRefused {
+  std::string name;
+  base::MemberId member;
+  std::string reason;   // of reasons.h
+  std::string message;  // the server's words
+  friend bool operator==(const PodRefused&, const PodRefused&) = default;
+};
+struct NodeChanged {  // new, other than before, or gone
+  Node node;
+  friend bool operator==(const NodeChanged&, const NodeChanged&) = default;
+};
+using Change = std::variant<JobChanged, PodChanged, PodDeleted, PodRefused, NodeChanged>;
 
 }  // namespace muster::job

@@ -5,6 +5,7 @@
 // level-triggered.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -35,7 +36,42 @@ struct Pod {
   base::WallTime start_time;
   std::optional<base::WallTime> finish_time;
   std::vector<std::string> conditions;  // types of its true pod conditions
+  // On a cluster only.
+  bool ready = false;
+  std::optional<base::WallTime> deletion_time;      // of a deleted one: when its grace ends
+  base::Duration grace = std::chrono::seconds(30);  // that it has to end in; its deletion's own
+  std::string waiting_reason;                       // of its container: ImagePullBackOff, ...
+  std::string waiting_message;
+  std::string unschedulable;  // the scheduler's words; empty: scheduled, or not yet tried
   friend bool operator==(const Pod&, const Pod&) = default;
+};
+
+// Asked to go, by a deletion or by a notice of one (DisruptionTarget); its process may still run.
+inline bool IsGoing(const Pod& pod) {
+  return pod.deleting || std::find(pod.conditions.begin(), pod.conditions.end(),
+                                   "DisruptionTarget") != pod.conditions.end();
+}
+
+// A node as the plan sees it. One machine tells of none.
+struct Node {
+  std::string name;
+  bool ready = true;      // its Ready condition is True
+  bool cordoned = false;  // no pod is scheduled to it, and those that it has will be asked to go
+  bool gone = false;      // its object is deleted, or about to be
+  std::string fault;      // the taint or condition that tells of broken hardware; empty: none
+  // M3: nobody there is believed to be alive for long, and nobody is convicted for it alone.
+  bool suspect() const { return gone || !ready; }
+  friend bool operator==(const Node&, const Node&) = default;
+};
+
+// What became of creations that the API server refused, by the pod's name.
+struct Refusal {
+  base::MemberId member;
+  std::string reason;   // of reasons.h
+  std::string message;  // the server's words
+  std::int32_t times = 1;
+  base::WallTime last;
+  friend bool operator==(const Refusal&, const Refusal&) = default;
 };
 
 struct KnownMember {
@@ -57,7 +93,8 @@ struct Verdict {
 // into it.
 struct MembershipView {
   std::vector<KnownMember> members;  // view in rank order, then leavers, then the waiting room
-  std::map<base::MemberId, Verdict> evicted;  // fenced for good, with the reason
+  std::map<base::MemberId, Verdict> evicted;            // fenced for good, with the reason
+  std::map<base::MemberId, base::WallTime> evicted_at;  // when that was first seen
   std::map<base::MemberId, std::string>
       last_words;            // what a member said before it exited by itself
   std::int32_t size = 0;     // of the view in force; 0: none
@@ -76,9 +113,21 @@ struct MembershipView {
 struct Observed {
   api::TrainingJob job;  // spec, and the status as written last
   std::vector<Pod> pods;
+  // Not one machine: nodes are told of, finished pods stay for their logs, a template makes the
+  // pods, and a suspended job is nobody's end.
+  bool on_cluster = false;
+  std::map<std::string, Node> nodes;  // those that pods or recent losses name
+  std::map<std::string, Refusal> refused;
+  // Of the job's spec (operator/api/frozen_hash.h); empty on one machine.
+  std::string spec_hash;
+  std::string template_hash;
+  std::string reign_spec_hash;  // of the spec that membership was begun with
   MembershipView membership;
   // Highest incarnation ever seen of an ordinal, by whoever observes: an id is never used twice.
   std::map<std::int32_t, std::int32_t> highest_incarnation;
+  // Of an ordinal that whoever observes has never seen: where to begin. Earlier coordinators may
+  // have used it; whoever trained took an epoch, and who did not is among the job's failures.
+  std::int32_t first_incarnation = 0;
   friend bool operator==(const Observed&, const Observed&) = default;
 };
 

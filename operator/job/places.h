@@ -26,7 +26,8 @@ inline Places CountPlaces(const Observed& observed, const Draft& draft) {
   for (std::int32_t ordinal : draft.waiting) places.taken.insert(ordinal);
   active += static_cast<std::int32_t>(draft.plan.creates.size() + draft.waiting.size());
   // M8: with the last step committed somewhere, nobody is replaced.
-  const std::int32_t wanted = observed.membership.finishing ? active : WantedPods(observed.job);
+  const std::int32_t wanted =
+      observed.membership.finishing ? active : WantedPods(observed.job) + draft.surge;
   places.missing = std::max(0, wanted - active);
   return places;
 }

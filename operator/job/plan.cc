@@ -12,9 +12,10 @@ using Rule = Next (*)(const Observed&, Draft&);
 
 // The order is the policy: what ends a job comes before what repairs it, and what repairs it before
 // what changes its size, so that a lost pod is never mistaken for a wish to grow.
-constexpr std::array<Rule, 10> kChain = {
-    RuleEnded,   RuleVerdict, RuleFailurePolicy, RuleDeadline,  RuleBelowMin,
-    RuleSuspend, RuleReplace, RuleScaleUp,       RuleScaleDown, RuleTarget,
+constexpr std::array<Rule, 14> kChain = {
+    RuleEnded,    RuleVerdict,  RuleAdmission, RuleFailurePolicy, RuleLostPods,
+    RuleDeadline, RuleBelowMin, RuleSuspend,   RuleDrain,         RuleReplace,
+    RuleScaleUp,  RuleHold,     RuleScaleDown, RuleTarget,
 };
 
 }  // namespace

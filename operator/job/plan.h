@@ -1,8 +1,8 @@
 // MakePlan: from what is observed to what is to be done, each part with its reason. Pure.
 //
 // The rules are an ordered chain, one file each (rules.h); a rule may end the chain:
-//   ended -> verdict -> failure policy -> deadline -> below min -> suspend -> replace -> scale up
-//         -> scale down -> target
+//   ended -> verdict -> admission -> failure policy -> lost pods -> deadline -> below min -> suspend
+//         -> drain -> replace -> scale up -> hold -> scale down -> target
 // A repeated plan on the same observation is the same plan: names of pods are hashes of what they
 // replace, so a repeated create is the same create.
 #pragma once
@@ -24,6 +24,7 @@ struct CreatePod {
   base::MemberId member;
   std::string reason;
   std::string message;
+  std::vector<std::string> avoid_nodes = {};  // a preference: where members were lost lately
   friend bool operator==(const CreatePod&, const CreatePod&) = default;
 };
 
@@ -47,10 +48,18 @@ struct Plan {
   std::vector<CreatePod> creates;
   std::vector<DeletePod> deletes;
   std::optional<Target> set_target;
-  std::optional<Verdict> fail_job;          // tell membership that the job has failed
-  bool drain = false;                       // finish the step, commit the state, stop
-  bool ended = false;                       // nothing is left to do but to write the status
+  std::optional<Verdict> fail_job;  // tell membership that the job has failed
+  bool drain = false;               // finish the step, commit the state, stop
+  bool ended = false;               // nothing is left to do but to write the status
+  // This reign is of no more use, and the job goes on with another: it was drained and is wanted
+  // again, or its spec was changed before anything had started.
+  bool new_reign = false;
+  std::optional<Verdict> delete_job;        // ttlSecondsAfterFinished is over
+  bool started = true;                      // false: nothing has been, status.startTime stays unset
+  std::string spec_hash;                    // of the spec that the job trains by, for the status
+  std::string template_hash;                // of the template that its pods are made from
   std::vector<api::FailureEntry> failures;  // new ones, to be appended to status.failures
+  std::vector<base::MemberId> excused;      // entries there that turned out to be a node's loss
   api::JobState state = api::JobState::kPending;
   std::vector<api::Condition>
       conditions;  // without transition times: the status builder knows them
@@ -59,6 +68,9 @@ struct Plan {
 };
 
 Plan MakePlan(const Observed& observed, base::WallTime now);
+// Of a job whose spec cannot be read, which another release may have written: nothing is done, and
+// all conditions say so. `why` is the reader's sentence.
+Plan MakeUnreadablePlan(const api::TrainingJob& job, const std::string& why);
 
 // `<job>-<ordinal>-<suffix>`; `replaces` is the uid of the pod it replaces, or empty.
 std::string PodName(const api::TrainingJob& job, base::MemberId member,

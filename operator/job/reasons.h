@@ -1,7 +1,7 @@
 // The closed list of reasons that plans give: CamelCase words of conditions, failures and notes.
 //
-// Reasons of membership (Invariant, DigestMismatch, the reasons of evictions) come from there and
-// are passed on unchanged.
+// docs/reasons.md has a line for each; a test compares. Reasons of membership (Invariant,
+// DigestMismatch, the reasons of evictions) come from there and are passed on unchanged.
 #pragma once
 
 namespace muster::job::reasons {
@@ -29,11 +29,28 @@ inline constexpr char kTargetChanged[] = "TargetChanged";
 inline constexpr char kTargetReached[] = "TargetReached";
 inline constexpr char kDraining[] = "Draining";
 inline constexpr char kDrained[] = "Drained";
+inline constexpr char kNoWorkers[] = "NoWorkers";
+inline constexpr char kNoCheckpointPath[] = "NoCheckpointPath";
 inline constexpr char kNotSuspended[] = "NotSuspended";
 inline constexpr char kAllStepsCommitted[] = "AllStepsCommitted";
 inline constexpr char kNotFinished[] = "NotFinished";
 inline constexpr char kNotFailed[] = "NotFailed";
 inline constexpr char kEnded[] = "Ended";
+
+// Why a job is not admitted.
+inline constexpr char kUnreadable[] = "Unreadable";
+inline constexpr char kNotSupported[] = "NotSupported";
+inline constexpr char kSpecChanged[] = "SpecChanged";
+inline constexpr char kTemplateChanged[] = "TemplateChanged";
+inline constexpr char kTemplateRefused[] = "TemplateRefused";
+
+// Why wanted pods do not run.
+inline constexpr char kNamespaceTerminating[] = "NamespaceTerminating";
+inline constexpr char kQuotaExceeded[] = "QuotaExceeded";
+inline constexpr char kPodsForbidden[] = "PodsForbidden";
+inline constexpr char kImagePullFailed[] = "ImagePullFailed";
+inline constexpr char kContainerCannotStart[] = "ContainerCannotStart";
+inline constexpr char kUnschedulable[] = "Unschedulable";
 
 // Reasons why a job fails.
 inline constexpr char kRefused[] = "Refused";
@@ -62,6 +79,11 @@ inline constexpr char kCoordinatorRestarted[] = "CoordinatorRestarted";
 inline constexpr char kScaleUp[] = "ScaleUp";
 inline constexpr char kScaleDown[] = "ScaleDown";
 inline constexpr char kReplacement[] = "Replacement";
+inline constexpr char kSurge[] = "Surge";
+inline constexpr char kNodeFaulty[] = "NodeFaulty";
+inline constexpr char kNotTerminated[] = "NotTerminated";
 inline constexpr char kJobEnded[] = "JobEnded";
+inline constexpr char kJobSuspended[] = "JobSuspended";
+inline constexpr char kTtlExpired[] = "TtlExpired";
 
 }  // namespace muster::job::reasons

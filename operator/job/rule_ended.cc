@@ -1,8 +1,21 @@
-// Terminal states are final: nothing is created, and what still runs is told to go after a grace.
+// Terminal states are final: nothing is created, what still runs is told to go after a grace, and
+// with ttlSecondsAfterFinished the job itself goes.
 #include "operator/job/reasons.h"
 #include "operator/job/rules.h"
 
 namespace muster::job {
+
+void DeleteLeftovers(const Observed& observed, base::WallTime since, const std::string& message,
+                     Draft& draft) {
+  for (const Pod& pod : observed.pods) {
+    if (HasEnded(pod) || pod.deleting) continue;
+    if (draft.now < since + kEndGrace) {
+      draft.LookAgain(since + kEndGrace);
+      continue;
+    }
+    draft.plan.deletes.push_back({pod.name, pod.uid, false, reasons::kJobEnded, message});
+  }
+}
 
 Next RuleEnded(const Observed& observed, Draft& draft) {
   if (!IsTerminal(observed.job.status.state)) return Next::kGoOn;
@@ -12,15 +25,18 @@ Next RuleEnded(const Observed& observed, Draft& draft) {
     const bool final = condition.type == reasons::kSucceeded || condition.type == reasons::kFailed;
     if (final && condition.status == "True") ended = condition.last_transition_time;
   }
-  for (const Pod& pod : observed.pods) {
-    const bool running = pod.phase == PodPhase::kPending || pod.phase == PodPhase::kRunning;
-    if (!running || pod.deleting) continue;
-    if (draft.now < ended + kEndGrace) {
-      draft.LookAgain(ended + kEndGrace);
-      continue;
-    }
-    draft.plan.deletes.push_back({pod.name, pod.uid, false, reasons::kJobEnded,
-                                  "the job has ended and the worker did not exit by itself"});
+  DeleteLeftovers(observed, ended, "the job has ended and the worker did not exit by itself",
+                  draft);
+  const auto& ttl = observed.job.spec.ttl_seconds_after_finished;
+  // Without the time of its end nobody can say that it is over.
+  if (!observed.on_cluster || !ttl || ended == base::WallTime()) return Next::kStop;
+  const base::WallTime due = ended + std::chrono::seconds(*ttl);
+  if (draft.now < due) {
+    draft.LookAgain(due);
+  } else {
+    draft.plan.delete_job = Verdict{
+        reasons::kTtlExpired,
+        "the job ended more than ttlSecondsAfterFinished = " + std::to_string(*ttl) + " s ago"};
   }
   return Next::kStop;
 }

@@ -9,6 +9,11 @@
 namespace muster::job {
 namespace {
 
+bool IsRemembered(const std::vector<api::FailureEntry>& history, base::MemberId member) {
+  return std::any_of(history.begin(), history.end(),
+                     [&](const api::FailureEntry& failure) { return failure.member == member; });
+}
+
 struct Judgement {
   std::optional<LostPod> lost;
   std::optional<Verdict> verdict;  // the job fails
@@ -34,11 +39,20 @@ std::string Describe(const Observed& observed, const Pod& pod) {
   return text;
 }
 
+// The number by which people know how a process ended: 128 and more for a signal, as shells and
+// kubectl show it.
+std::optional<std::int32_t> ShownExitCode(const Pod& pod) {
+  constexpr std::int32_t kSignalBase = 128;
+  if (pod.signal) return kSignalBase + *pod.signal;
+  return pod.exit_code;
+}
+
 const api::FailureRule* FirstMatch(const api::FailurePolicySpec& policy, const Pod& pod) {
+  const std::optional<std::int32_t> shown = ShownExitCode(pod);
   for (const api::FailureRule& rule : policy.rules) {
     const bool code = rule.exit_codes.empty() ||
-                      (pod.exit_code && std::find(rule.exit_codes.begin(), rule.exit_codes.end(),
-                                                  *pod.exit_code) != rule.exit_codes.end());
+                      (shown && std::find(rule.exit_codes.begin(), rule.exit_codes.end(), *shown) !=
+                                    rule.exit_codes.end());
     const bool condition =
         rule.pod_condition.empty() || std::find(pod.conditions.begin(), pod.conditions.end(),
                                                 rule.pod_condition) != pod.conditions.end();
@@ -74,35 +88,69 @@ Judgement JudgeFailed(const Observed& observed, const Pod& pod) {
   if (IsExit(pod, api::ExitCode::kFenced) || IsExit(pod, api::ExitCode::kJobFailed)) {
     lost.charged = false;
   }
+  // Somebody asked it to go, and its grace was over.
+  if (pod.deletion_time && pod.signal) lost.charged = false;
   if (rule != nullptr && rule->action == api::FailureAction::kIgnore) lost.charged = false;
-  if (rule != nullptr && rule->action == api::FailureAction::kFailJob) {
+  // A pod that stays for its log was judged when it ended; rules that came later are for losses
+  // that come later.
+  const bool judged = IsRemembered(observed.job.status.failures, pod.member) &&
+                      observed.on_cluster && IsSuperseded(observed, pod);
+  const char* fatal = FatalReason(observed, pod);
+  if (!judged && rule != nullptr && rule->action == api::FailureAction::kFailJob) {
     out.verdict = Verdict{reasons::kFailurePolicy, lost.message};
-  } else if (const char* fatal = FatalReason(observed, pod); rule == nullptr && fatal != nullptr) {
+  } else if (!judged && rule == nullptr && fatal != nullptr) {
     out.verdict = Verdict{fatal, lost.message};
   }
   out.lost = std::move(lost);
   return out;
 }
 
+// Evicted by membership, and its process may still run or have ended without a word so far.
+LostPod JudgeEvicted(const Observed& observed, Draft& draft, const Pod& pod, const Verdict& why) {
+  const Node* node = FindNode(observed, pod.node);
+  const bool node_lost = node != nullptr && node->suspect();
+  const bool charged = !pod.infrastructure_loss && !node_lost && !pod.deletion_time;
+  LostPod lost{&pod, why.reason.empty() ? reasons::kEvicted : why.reason,
+               Name(pod) + " was evicted: " + why.message, true, charged};
+  if (!observed.on_cluster || node_lost) return lost;
+  auto at = observed.membership.evicted_at.find(pod.member);
+  const base::WallTime since = at == observed.membership.evicted_at.end() ? draft.now : at->second;
+  lost.settled = draft.now >= since + kKubeletWord;
+  if (!lost.settled) draft.LookAgain(since + kKubeletWord);
+  return lost;
+}
+
 Judgement JudgeRunning(const Observed& observed, Draft& draft, const Pod& pod) {
   Judgement out;
   const auto& evicted = observed.membership.evicted;
   if (auto it = evicted.find(pod.member); it != evicted.end()) {
-    const std::string reason = it->second.reason.empty() ? reasons::kEvicted : it->second.reason;
-    out.lost = LostPod{&pod, reason, Name(pod) + " was evicted: " + it->second.message, true,
-                       !pod.infrastructure_loss};
+    out.lost = JudgeEvicted(observed, draft, pod, it->second);
     return out;
   }
-  const bool joined = FindMember(observed, pod.member) != nullptr;
-  if (pod.phase != PodPhase::kRunning || pod.deleting || joined) return out;
+  if (pod.deleting || FindMember(observed, pod.member) != nullptr) return out;
+  const Node* node = FindNode(observed, pod.node);
+  const bool node_lost = node != nullptr && node->suspect();
+  if (pod.phase == PodPhase::kPending) {
+    if (!node_lost) return out;
+    out.lost = LostPod{&pod, reasons::kNodeLost,
+                       Name(pod) + " was to start on node " + pod.node +
+                           (node->gone ? ", which is gone" : ", which is not ready"),
+                       true, false};
+    return out;
+  }
+  if (observed.on_cluster && IsSuperseded(observed, pod)) {
+    // The coordinator before this one had fenced it, and judged the loss.
+    out.lost = LostPod{&pod, reasons::kFenced, Name(pod) + " has been replaced", false, false};
+    return out;
+  }
   const base::WallTime late =
       std::max(pod.start_time, observed.membership.listening_since) + kJoinDeadline;
   if (draft.now < late) {
     draft.LookAgain(late);
     return out;
   }
-  out.lost =
-      LostPod{&pod, reasons::kNeverJoined, Name(pod) + " runs but never said hello", true, true};
+  out.lost = LostPod{&pod, reasons::kNeverJoined, Name(pod) + " runs but never said hello", true,
+                     !node_lost};
   return out;
 }
 
@@ -120,11 +168,8 @@ Judgement Judge(const Observed& observed, Draft& draft, const Pod& pod) {
 }
 
 void Remember(Draft& draft, const LostPod& lost) {
-  if (!lost.failure) return;
   const Pod& pod = *lost.pod;
-  for (const api::FailureEntry& known : draft.history) {
-    if (known.member == pod.member) return;
-  }
+  if (!lost.failure || !lost.settled || IsRemembered(draft.history, pod.member)) return;
   api::FailureEntry entry;
   entry.time = pod.finish_time.value_or(draft.now);
   entry.member = pod.member;
@@ -136,11 +181,31 @@ void Remember(Draft& draft, const LostPod& lost) {
   draft.plan.failures.push_back(entry);
 }
 
-std::optional<Verdict> TooMany(const Observed& observed, const Draft& draft) {
+// Infrastructure is never charged, and a node's death is told late: a silent loss whose node turns
+// out to be gone is taken back.
+void ExcuseNodeLosses(const Observed& observed, Draft& draft) {
+  for (api::FailureEntry& failure : draft.history) {
+    const Node* node = FindNode(observed, failure.node);
+    const bool excused = failure.charged && IsSilent(failure.reason) && node != nullptr &&
+                         node->suspect() && draft.now - failure.time <= kNodeWordWindow;
+    if (!excused) continue;
+    failure.charged = false;
+    draft.plan.excused.push_back(failure.member);
+  }
+}
+
+std::optional<Verdict> TooMany(const Observed& observed, Draft& draft) {
   const api::FailurePolicySpec& policy = observed.job.spec.failure_policy;
   std::int32_t charged = 0;
   for (const api::FailureEntry& failure : draft.history) {
-    if (failure.charged && draft.now - failure.time <= policy.window) ++charged;
+    const base::Duration age = draft.now - failure.time;
+    if (!failure.charged || age > policy.window) continue;
+    // A rack without power is as many silent losses at once, and no fault of the job's.
+    if (observed.on_cluster && IsSilent(failure.reason) && age < kNodeWordDelay) {
+      draft.LookAgain(failure.time + kNodeWordDelay);
+    } else {
+      ++charged;
+    }
   }
   if (charged <= policy.max_replacements) return std::nullopt;
   return Verdict{
@@ -168,6 +233,7 @@ std::optional<Verdict> NeverStarts(const Observed& observed, const Draft& draft)
 
 Next RuleFailurePolicy(const Observed& observed, Draft& draft) {
   std::optional<Verdict> verdict;
+  ExcuseNodeLosses(observed, draft);
   for (const Pod& pod : observed.pods) {
     Judgement judgement = Judge(observed, draft, pod);
     if (judgement.verdict && !verdict) verdict = std::move(judgement.verdict);
@@ -175,18 +241,15 @@ Next RuleFailurePolicy(const Observed& observed, Draft& draft) {
     Remember(draft, *judgement.lost);
     draft.lost.push_back(std::move(*judgement.lost));
   }
-  if (!verdict && !draft.plan.failures.empty()) verdict = TooMany(observed, draft);
+  // On a cluster a loss may come to count only later, and a coordinator that died after it wrote
+  // the loss down left the verdict to its successor.
+  const bool counts = observed.on_cluster || !draft.plan.failures.empty();
+  if (!verdict && counts) verdict = TooMany(observed, draft);
   if (!verdict) verdict = NeverStarts(observed, draft);
-  if (verdict) {
-    // The pods stay as evidence, so that a coordinator that dies right now decides the same again.
-    draft.plan.fail_job = std::move(verdict);
-    return Next::kStop;
-  }
-  for (const LostPod& lost : draft.lost) {
-    if (lost.pod->deleting) continue;
-    draft.plan.deletes.push_back({lost.pod->name, lost.pod->uid, true, lost.reason, lost.message});
-  }
-  return Next::kGoOn;
+  if (!verdict) return Next::kGoOn;
+  // The pods stay as evidence, so that a coordinator that dies right now decides the same again.
+  draft.plan.fail_job = std::move(verdict);
+  return Next::kStop;
 }
 
 }  // namespace muster::job

@@ -21,16 +21,16 @@ Next RuleScaleDown(const Observed& observed, Draft& draft) {
   for (const Pod& pod : observed.pods) {
     if (IsActive(pod, draft)) active.push_back(&pod);
   }
-  auto surplus = static_cast<std::int32_t>(active.size()) - WantedPods(observed.job);
+  const std::int32_t wanted = WantedPods(observed.job) + draft.surge;
+  auto surplus = static_cast<std::int32_t>(active.size()) - wanted;
   std::sort(active.begin(), active.end(),
             [](const Pod* a, const Pod* b) { return b->member < a->member; });
   for (const Pod* pod : active) {
     if (surplus <= 0) break;
     if (!MayGo(observed, *pod)) continue;
     --surplus;
-    draft.plan.deletes.push_back(
-        {pod->name, pod->uid, false, reasons::kScaleDown,
-         "the job wants " + std::to_string(WantedPods(observed.job)) + " workers"});
+    draft.plan.deletes.push_back({pod->name, pod->uid, false, reasons::kScaleDown,
+                                  "the job wants " + std::to_string(wanted) + " workers"});
   }
   return Next::kGoOn;
 }

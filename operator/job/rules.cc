@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "operator/job/reasons.h"
+
 namespace muster::job {
 
 void Draft::LookAgain(base::WallTime at) {
@@ -20,10 +22,12 @@ std::int32_t DesiredMembers(const api::TrainingJob& job) {
   return job.spec.workers.replicas * job.spec.workers.processes_per_worker;
 }
 
+bool HasEnded(const Pod& pod) {
+  return pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;
+}
+
 bool IsActive(const Pod& pod, const Draft& draft) {
-  if (pod.deleting || pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed) {
-    return false;
-  }
+  if (HasEnded(pod) || IsGoing(pod)) return false;
   return std::none_of(draft.lost.begin(), draft.lost.end(),
                       [&](const LostPod& lost) { return lost.pod == &pod; });
 }
@@ -35,8 +39,13 @@ const KnownMember* FindMember(const Observed& observed, base::MemberId id) {
   return nullptr;
 }
 
+const Node* FindNode(const Observed& observed, std::string_view name) {
+  auto it = observed.nodes.find(std::string(name));
+  return it == observed.nodes.end() ? nullptr : &it->second;
+}
+
 base::MemberId NextIncarnation(const Observed& observed, std::int32_t ordinal) {
-  std::int32_t highest = -1;
+  std::int32_t highest = observed.first_incarnation - 1;
   const auto see = [&](base::MemberId id) {
     if (id.ordinal == ordinal) highest = std::max(highest, id.incarnation);
   };
@@ -51,11 +60,27 @@ base::MemberId NextIncarnation(const Observed& observed, std::int32_t ordinal) {
   return {ordinal, highest + 1};
 }
 
+bool IsSuperseded(const Observed& observed, const Pod& pod) {
+  const base::MemberId id = pod.member;
+  auto it = observed.highest_incarnation.find(id.ordinal);
+  if (it != observed.highest_incarnation.end() && it->second > id.incarnation) return true;
+  return std::any_of(observed.pods.begin(), observed.pods.end(), [&](const Pod& other) {
+    return other.member.ordinal == id.ordinal && other.member.incarnation > id.incarnation;
+  });
+}
+
+bool IsSilent(std::string_view reason) {
+  // Evictions, in membership's words, that a dead node explains.
+  return reason == "HeartbeatTimeout" || reason == "StreamLost" || reason == "CannotReach" ||
+         reason == "WorkerKilled" || reason == reasons::kNeverJoined;
+}
+
 std::int32_t FailureStreak(const std::vector<api::FailureEntry>& history, std::int32_t ordinal,
-                           base::WallTime now) {
+                           base::WallTime now, bool charged_only) {
   std::vector<base::WallTime> times;
   for (const api::FailureEntry& failure : history) {
-    if (failure.member.ordinal == ordinal && failure.charged) times.push_back(failure.time);
+    if (failure.member.ordinal != ordinal || (charged_only && !failure.charged)) continue;
+    times.push_back(failure.time);
   }
   std::sort(times.rbegin(), times.rend());
   std::int32_t streak = 0;

@@ -27,11 +27,6 @@ struct PodRecord {
   std::string job_name;        // label
   std::string controller_uid;  // of the controlling owner; empty: none
   std::string ip;
-  bool ready = false;
-  std::optional<base::WallTime> deletion_time;  // when its grace ends
-  std::string waiting_reason;                   // of the worker's container: ImagePullBackOff, ...
-  std::string waiting_message;
-  std::string unschedulable;  // the scheduler's words; empty: scheduled, or not yet tried
   friend bool operator==(const PodRecord&, const PodRecord&) = default;
 };
 // InvalidArgument when it is no pod of ours (no member label).

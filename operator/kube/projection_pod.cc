@@ -30,6 +30,9 @@ constexpr std::array<std::string_view, 8> kNodeReasons = {"NodeLost",
 constexpr int kSignalBase = 128;
 constexpr int kMostSignal = 64;
 
+// A year: what is added to a clock must not run over.
+constexpr std::int64_t kMostGraceSeconds = 31'536'000;
+
 job::PodPhase PhaseOf(const std::string& phase) {
   if (phase == "Running" || phase == "Unknown") return job::PodPhase::kRunning;
   if (phase == "Succeeded") return job::PodPhase::kSucceeded;
@@ -63,9 +66,9 @@ void ReadConditions(const Json& object, PodRecord& record) {
     const std::string reason = TextAt(condition, {"reason"});
     const bool is_true = TextAt(condition, {"status"}) == "True";
     if (is_true) record.pod.conditions.push_back(type);
-    if (type == "Ready") record.ready = is_true;
+    if (type == "Ready") record.pod.ready = is_true;
     if (type == "PodScheduled" && !is_true && reason == "Unschedulable") {
-      record.unschedulable = Shortened(TextAt(condition, {"message"}));
+      record.pod.unschedulable = Shortened(TextAt(condition, {"message"}));
     }
     if (type == "DisruptionTarget" && is_true &&
         std::find(kDisruptions.begin(), kDisruptions.end(), reason) != kDisruptions.end()) {
@@ -78,6 +81,14 @@ void ReadConditions(const Json& object, PodRecord& record) {
 bool IsNodeReason(const std::string& reason) {
   return reason.starts_with("OutOf") ||
          std::find(kNodeReasons.begin(), kNodeReasons.end(), reason) != kNodeReasons.end();
+}
+
+// Of its deletion, if there is one: an eviction may leave it less than the template does.
+void ReadGrace(const Json& object, job::Pod& pod) {
+  const std::int64_t standing = IntegerAt(object, {"spec", "terminationGracePeriodSeconds"}, 30);
+  const std::int64_t seconds =
+      IntegerAt(object, {"metadata", "deletionGracePeriodSeconds"}, standing);
+  pod.grace = std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kMostGraceSeconds));
 }
 
 absl::Status ReadEnd(const Json& terminated, job::Pod& pod) {
@@ -99,10 +110,29 @@ absl::Status ReadEnd(const Json& terminated, job::Pod& pod) {
   return ReadTime(terminated, {"finishedAt"}, pod.finish_time);
 }
 
+// What the worker waits for; while that is only another container, what that one waits for.
+void ReadWaiting(const Json& object, const Json& worker, job::Pod& pod) {
+  const auto on_its_way = [](const std::string& reason) {
+    return reason.empty() || reason == "ContainerCreating" || reason == "PodInitializing";
+  };
+  const auto take = [&pod](const Json& status) {
+    pod.waiting_reason = TextAt(status, {"state", "waiting", "reason"});
+    pod.waiting_message = Shortened(TextAt(status, {"state", "waiting", "message"}));
+  };
+  take(worker);
+  for (const char* list : {"initContainerStatuses", "containerStatuses"}) {
+    const Json& statuses = At(object, {"status", list});
+    if (!statuses.is_array()) continue;
+    for (const Json& status : statuses) {
+      const bool stuck = !on_its_way(TextAt(status, {"state", "waiting", "reason"}));
+      if (on_its_way(pod.waiting_reason) && stuck) take(status);
+    }
+  }
+}
+
 absl::Status ReadWorker(const Json& object, PodRecord& record) {
   const Json& status = WorkerStatus(object);
-  record.waiting_reason = TextAt(status, {"state", "waiting", "reason"});
-  record.waiting_message = Shortened(TextAt(status, {"state", "waiting", "message"}));
+  ReadWaiting(object, status, record.pod);
   std::optional<base::WallTime> started;
   MUSTER_RETURN_IF_ERROR(ReadTime(status, {"state", "running", "startedAt"}, started));
   const Json& terminated = At(status, {"state", "terminated"});
@@ -137,8 +167,9 @@ absl::StatusOr<PodRecord> ProjectPod(const Json& object) {
   pod.node = TextAt(object, {"spec", "nodeName"});
   record.ip = TextAt(object, {"status", "podIP"});
   pod.phase = PhaseOf(TextAt(object, {"status", "phase"}));
-  MUSTER_RETURN_IF_ERROR(ReadTime(object, {"metadata", "deletionTimestamp"}, record.deletion_time));
-  pod.deleting = record.deletion_time.has_value();
+  MUSTER_RETURN_IF_ERROR(ReadTime(object, {"metadata", "deletionTimestamp"}, pod.deletion_time));
+  pod.deleting = pod.deletion_time.has_value();
+  ReadGrace(object, pod);
   ReadConditions(object, record);
   MUSTER_RETURN_IF_ERROR(ReadWorker(object, record));
   const std::string reason = TextAt(object, {"status", "reason"});

@@ -67,9 +67,11 @@ struct PodLeaving {
   base::Duration grace{0};
   std::string reason;
 };
-// The member's node is NotReady or gone: shortens the deadline of a member that is already silent.
+// The member's node is NotReady or gone, or no longer so: shortens the deadline of a member that is
+// already silent.
 struct NodeSuspect {
   std::string node;
+  bool suspect = true;
 };
 // Members that the record names and that ended with an earlier run, before this reign began: gone,
 // and nobody is evicted for it.

@@ -23,7 +23,7 @@ void Core::OnPodLeaving(const PodLeaving& leaving) {
 
 void Core::OnNodeSuspect(const NodeSuspect& suspect) {
   for (auto& [id, m] : members) {
-    if (m.node == suspect.node) m.signs.node_suspect = true;
+    if (m.node == suspect.node) m.signs.node_suspect = suspect.suspect;
   }
 }
 

@@ -65,6 +65,53 @@ TEST(StatusTest, AConditionsTimeIsThatOfItsLastChange) {
   EXPECT_EQ(known.job.status.start_time, At(1));
 }
 
+TEST(StatusTest, WhatHasNotStartedHasNoStartAndNothingFixed) {
+  Known known;
+  known.plan.spec_hash = "s";
+  known.plan.template_hash = "t";
+  known.plan.started = false;
+  known.job.status = known.Make(1);
+  EXPECT_EQ(known.job.status.start_time, std::nullopt);
+  EXPECT_EQ(known.job.status.spec_hash + known.job.status.template_hash, "");
+  known.plan.started = true;
+  known.job.status = known.Make(2);
+  EXPECT_EQ(known.job.status.start_time, At(2));
+  EXPECT_EQ(known.job.status.spec_hash, "s");
+  EXPECT_EQ(known.job.status.template_hash, "t");
+  // A plan that says nothing of them takes nothing away.
+  known.plan.spec_hash = known.plan.template_hash = "";
+  EXPECT_EQ(known.Make(3).spec_hash, "s");
+}
+
+TEST(StatusTest, ALossThatIsExcusedCountsNoMore) {
+  Known known;
+  known.job.status.failures = {{At(0), {1, 0}, "n1", "HeartbeatTimeout", -1, true},
+                               {At(0), {2, 0}, "n2", "HeartbeatTimeout", -1, true}};
+  known.plan.excused = {{2, 0}};
+  const auto failures = known.Make(1).failures;
+  ASSERT_EQ(failures.size(), 2u);
+  EXPECT_TRUE(failures[0].charged);
+  EXPECT_FALSE(failures[1].charged);
+}
+
+TEST(StatusTest, ForgetsLossesThatDoNotCountFirst) {
+  Known known;
+  for (std::int32_t i = 0; i < 250; ++i) {
+    known.plan.failures.push_back({At(i), {i, 0}, "n", "Killed", -1, i % 10 != 0});
+  }
+  const auto failures = known.Make(300).failures;
+  ASSERT_EQ(failures.size(), 200u);
+  EXPECT_EQ(failures.back().member, (base::MemberId{249, 0}));
+  const auto charged = std::count_if(failures.begin(), failures.end(),
+                                     [](const auto& failure) { return failure.charged; });
+  EXPECT_EQ(charged, 200);
+}
+
+TEST(StatusTest, TheSelectorFindsTheJobsPods) {
+  Known known;
+  EXPECT_EQ(known.Make(1).selector, "muster.dev/job-name=j");
+}
+
 TEST(StatusTest, KeepsTheNewestRescalesAndCountsAll) {
   Known known;
   for (std::uint64_t i = 1; i <= 30; ++i) {
@@ -100,7 +147,9 @@ TEST(StatusTest, ProgressAloneIsNoTransition) {
            [](auto& s) { s.state = api::JobState::kFailed; }, [](auto& s) { s.members = 3; },
            [](auto& s) { s.conditions[0].reason = "Finishing"; },
            [](auto& s) { s.rescale_count = 1; }, [](auto& s) { s.failures.emplace_back(); },
-           [](auto& s) { s.checkpoint.emplace(); }, [](auto& s) { s.result.emplace(); }}) {
+           [](auto& s) { s.checkpoint.emplace(); }, [](auto& s) { s.result.emplace(); },
+           [](auto& s) { ++s.observed_generation; }, [](auto& s) { s.start_time.reset(); },
+           [](auto& s) { s.spec_hash = "s"; }, [](auto& s) { s.template_hash = "t"; }}) {
     next = written;
     change(next);
     EXPECT_TRUE(IsTransition(written, next));

@@ -127,6 +127,85 @@ TEST(FailurePolicyTest, TheFirstMatchingRuleDecides) {
   EXPECT_EQ(Judge(o), (Loss{"Exited", false, ""}));
 }
 
+TEST(FailurePolicyTest, ASignalIsTheCodeThatShellsAndKubectlShow) {
+  const api::FailureRule fail{FailureAction::kFailJob, {137, 143}, ""};
+  for (const auto& [signal, verdict] :
+       {std::pair{9, "FailurePolicy"}, std::pair{15, "FailurePolicy"}, std::pair{11, ""}}) {
+    ObservedBuilder o(2);
+    o->job.spec.failure_policy.rules = {fail};
+    o.Trains(0).Runs(1).Killed(signal);
+    EXPECT_EQ(Judge(o), (Loss{"Killed", true, verdict})) << signal;
+  }
+  // The number of a signal is no exit code.
+  ObservedBuilder o(2);
+  o->job.spec.failure_policy.rules = {{FailureAction::kFailJob, {9}, ""}};
+  o.Trains(0).Runs(1).Killed(9);
+  EXPECT_EQ(Judge(o).verdict, "");
+}
+
+TEST(FailurePolicyTest, WhoWasAskedToGoAndTookTooLongIsNotCharged) {
+  ObservedBuilder o(2);
+  o.OnCluster().Trains(0).Runs(1).Deleted(0).Killed(9);
+  EXPECT_EQ(Judge(o), (Loss{"Killed", false, ""}));
+  ObservedBuilder crashed(2);
+  crashed.OnCluster().Trains(0).Runs(1).Deleted(0).Exited(70);
+  EXPECT_EQ(Judge(crashed), (Loss{"Exited", true, ""}));
+}
+
+TEST(FailurePolicyTest, ASilentLossIsTakenBackWhenItsNodeTurnsOutToBeLost) {
+  struct Case {
+    const char* reason;
+    double age;
+    bool ready;
+    bool excused;
+  };
+  for (const Case& c :
+       {Case{"HeartbeatTimeout", 60, false, true}, Case{"WorkerKilled", 60, false, true},
+        Case{"HeartbeatTimeout", 60, true, false}, Case{"Exited", 60, false, false},
+        Case{"HeartbeatTimeout", 601, false, false}}) {
+    ObservedBuilder o(2);
+    o.OnCluster().Trains(0);
+    o->job.status.failures = {{At(0), {1, 0}, "n1", c.reason, -1, true}};
+    o->nodes["n1"].name = "n1";
+    o->nodes["n1"].ready = c.ready;
+    const Plan plan = MakePlan(*o, At(c.age));
+    std::vector<base::MemberId> excused;
+    if (c.excused) excused.push_back({1, 0});
+    EXPECT_EQ(plan.excused, excused) << c.reason << " " << c.age << " " << c.ready;
+    EXPECT_THAT(plan.failures, IsEmpty());
+  }
+}
+
+TEST(FailurePolicyTest, ARackWithoutPowerDoesNotEndTheJob) {
+  ObservedBuilder o(8);
+  o->job.spec.failure_policy.max_replacements = 2;
+  o.OnCluster().Trains(0);
+  for (std::int32_t i = 1; i < 8; ++i) {
+    o->job.status.failures.push_back(
+        {At(0), {i, 0}, "n" + std::to_string(i), "HeartbeatTimeout", -1, true});
+    o->nodes["n" + std::to_string(i)].name = "n" + std::to_string(i);
+  }
+  Plan plan = MakePlan(*o, At(89));
+  EXPECT_EQ(plan.fail_job, std::nullopt);
+  EXPECT_EQ(plan.look_again, At(90));
+  // Nodes that are still there when theirs should have been missed: it was the workers.
+  plan = MakePlan(*o, At(90));
+  ASSERT_TRUE(plan.fail_job);
+  EXPECT_EQ(plan.fail_job->reason, "TooManyReplacements");
+  for (auto& [name, node] : o->nodes) node.gone = true;
+  plan = MakePlan(*o, At(90));
+  EXPECT_EQ(plan.fail_job, std::nullopt);
+  EXPECT_EQ(plan.excused.size(), 7u);
+}
+
+TEST(FailurePolicyTest, WhatAKubeletRefusesAgainAndAgainWaitsThoughNobodyIsCharged) {
+  ObservedBuilder o(1);
+  o.OnCluster().HadView();
+  o.FailedBefore({0, 0}, -4, false).FailedBefore({0, 1}, -2, false).FailedBefore({0, 2}, 0, false);
+  EXPECT_THAT(MakePlan(*o, At(1.9)).creates, IsEmpty());
+  EXPECT_EQ(MakePlan(*o, At(2)).creates.size(), 1u);
+}
+
 TEST(FailurePolicyTest, CountsReplacementsInTheWindowOnly) {
   ObservedBuilder o(4);
   o->job.spec.failure_policy.max_replacements = 2;

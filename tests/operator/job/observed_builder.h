@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "operator/job/observed.h"
+#include "operator/job/plan.h"
 #include "operator/job/reasons.h"
 
 namespace muster::job {
@@ -69,6 +70,43 @@ class ObservedBuilder {
     member.leaving = true;
     member.released = true;
     --out_.membership.size;
+    return *this;
+  }
+  // Not one machine: nodes are told of, and the spec is hashed.
+  ObservedBuilder& OnCluster() {
+    out_.on_cluster = true;
+    out_.job.spec.checkpoint.path = "/checkpoints";
+    out_.spec_hash = out_.reign_spec_hash = "spec-1";
+    out_.template_hash = "template-1";
+    return *this;
+  }
+  // The node of the pod named last, which is ready there.
+  ObservedBuilder& OnNode(const std::string& name) {
+    out_.pods.back().node = name;
+    out_.pods.back().ready = true;
+    out_.nodes[name].name = name;
+    return *this;
+  }
+  // A pod that waits for a node, or for its container.
+  ObservedBuilder& Waits(std::int32_t ordinal, std::int32_t incarnation = 0) {
+    Runs(ordinal, incarnation);
+    out_.pods.back().phase = PodPhase::kPending;
+    out_.pods.back().node.clear();
+    return *this;
+  }
+  ObservedBuilder& Deleted(double grace_ends) {
+    out_.pods.back().deleting = true;
+    out_.pods.back().deletion_time = At(grace_ends);
+    return *this;
+  }
+  ObservedBuilder& EvictedAt(std::string reason, double at) {
+    out_.membership.evicted_at[out_.pods.back().member] = At(at);
+    return Evicted(std::move(reason));
+  }
+  ObservedBuilder& Refused(base::MemberId member, std::string reason, std::int32_t times,
+                           double at) {
+    const std::string name = PodName(out_.job, member, "");
+    out_.refused[name] = {member, std::move(reason), "the server's words", times, At(at)};
     return *this;
   }
   ObservedBuilder& HadView() {

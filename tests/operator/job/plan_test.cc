@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "operator/job/rules.h"
+#include "tests/operator/job/acts.h"
 #include "tests/operator/job/observed_builder.h"
 
 namespace muster::job {
@@ -12,52 +13,7 @@ namespace {
 
 using base::MemberId;
 using std::chrono::seconds;
-using testing::ElementsAre;
 using testing::IsEmpty;
-
-// The part of a plan that acts. Conditions have tests of their own.
-struct Acts {
-  std::vector<MemberId> creates = {};
-  std::vector<std::string> deletes = {};
-  std::optional<Target> target = {};
-  std::optional<Verdict> fail = {};
-  bool drain = false;
-  bool ended = false;
-  friend bool operator==(const Acts&, const Acts&) = default;
-};
-
-void PrintTo(const Acts& acts, std::ostream* out) {
-  *out << "creates";
-  for (MemberId id : acts.creates) *out << " " << base::ToString(id);
-  *out << "; deletes";
-  for (const std::string& name : acts.deletes) *out << " " << name;
-  if (acts.target) *out << "; target " << acts.target->desired << "/" << acts.target->min;
-  if (acts.fail) *out << "; fail " << acts.fail->reason << ": " << acts.fail->message;
-  *out << (acts.drain ? "; drain" : "") << (acts.ended ? "; ended" : "");
-}
-
-Acts ActsOf(const Plan& plan) {
-  Acts acts;
-  for (const CreatePod& create : plan.creates) {
-    acts.creates.push_back(create.member);
-    EXPECT_FALSE(create.reason.empty());
-    EXPECT_FALSE(create.message.empty());
-  }
-  for (const DeletePod& wanted : plan.deletes) {
-    acts.deletes.push_back(wanted.name);
-    EXPECT_FALSE(wanted.reason.empty());
-    EXPECT_FALSE(wanted.message.empty());
-  }
-  acts.target = plan.set_target;
-  acts.fail = plan.fail_job;
-  acts.drain = plan.drain;
-  acts.ended = plan.ended;
-  return acts;
-}
-
-Acts Decide(ObservedBuilder& observed, double now = 0) {
-  return ActsOf(MakePlan(*observed, At(now)));
-}
 
 TEST(PlanTest, CreatesEveryPodOfANewJob) {
   ObservedBuilder o(3);

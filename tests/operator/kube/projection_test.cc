@@ -61,7 +61,7 @@ TEST(ProjectPodTest, ARunningPodWhole) {
   expected.job_name = "j";
   expected.controller_uid = "ju";
   expected.ip = "10.1.2.3";
-  expected.ready = true;
+  expected.pod.ready = true;
   EXPECT_EQ(record, expected);
 }
 
@@ -161,21 +161,44 @@ TEST(ProjectPodTest, ADeletedPodIsGoingAndSaysUntilWhen) {
   const PodRecord record =
       Read(Pod("{'phase':'Running'}", ",'deletionTimestamp':'2026-11-21T08:00:00Z'"));
   EXPECT_TRUE(record.pod.deleting);
-  EXPECT_EQ(record.deletion_time, kEight);
+  EXPECT_EQ(record.pod.deletion_time, kEight);
   EXPECT_EQ(record.pod.phase, job::PodPhase::kRunning);
+}
+
+TEST(ProjectPodTest, ItsGraceIsThatOfTheDeletionElseOfTheSpec) {
+  const std::string deleted = ",'deletionTimestamp':'2026-11-21T08:00:00Z'";
+  const std::string spec = "{'terminationGracePeriodSeconds':90}";
+  EXPECT_EQ(Read(Pod("{}")).pod.grace, seconds(30));
+  EXPECT_EQ(Read(Pod("{}", "", spec)).pod.grace, seconds(90));
+  EXPECT_EQ(Read(Pod("{}", deleted + ",'deletionGracePeriodSeconds':5", spec)).pod.grace,
+            seconds(5));
+  EXPECT_EQ(Read(Pod("{}", deleted + ",'deletionGracePeriodSeconds':-3", spec)).pod.grace,
+            seconds(0));
+}
+
+TEST(ProjectPodTest, AnotherContainerThatHoldsItUpIsNamed) {
+  const std::string waits = Container("{'waiting':{'reason':'PodInitializing'}}");
+  const std::string stuck =
+      "{'name':'fetch','state':{'waiting':{'reason':'ErrImagePull','message':'no such image'}}}";
+  PodRecord record = Read(Pod("{'phase':'Pending','containerStatuses':[" + waits +
+                              "],'initContainerStatuses':[" + stuck + "]}"));
+  EXPECT_EQ(record.pod.waiting_reason, "ErrImagePull");
+  EXPECT_EQ(record.pod.waiting_message, "no such image");
+  record = Read(Pod("{'phase':'Pending','containerStatuses':[" + waits + "]}"));
+  EXPECT_EQ(record.pod.waiting_reason, "PodInitializing");
 }
 
 TEST(ProjectPodTest, WhatItWaitsForIsKeptForPeople) {
   PodRecord record = Read(
       Pod("{'phase':'Pending','containerStatuses':[" +
           Container("{'waiting':{'reason':'ImagePullBackOff','message':'no such image'}}") + "]}"));
-  EXPECT_EQ(record.waiting_reason, "ImagePullBackOff");
-  EXPECT_EQ(record.waiting_message, "no such image");
+  EXPECT_EQ(record.pod.waiting_reason, "ImagePullBackOff");
+  EXPECT_EQ(record.pod.waiting_message, "no such image");
   EXPECT_EQ(record.pod.phase, job::PodPhase::kPending);
   record =
       Read(Pod("{'phase':'Pending','conditions':[{'type':'PodScheduled','status':'False',"
                "'reason':'Unschedulable','message':'0/3 nodes'}]}"));
-  EXPECT_EQ(record.unschedulable, "0/3 nodes");
+  EXPECT_EQ(record.pod.unschedulable, "0/3 nodes");
   EXPECT_EQ(record.pod.conditions, std::vector<std::string>{});
 }
 

@@ -101,6 +101,23 @@ TEST(MachineTest, SilentMemberIsEvictedAndFencedWhenItWakes) {
   rig.ExpectGolden("silence");
 }
 
+TEST(MachineTest, ANodeThatIsNotReadyShortensTheWaitForTheSilentAndIsTakenBack) {
+  struct Case {
+    bool silent, taken_back;
+    std::size_t evicted;
+  };
+  for (const Case& c : {Case{true, false, 1}, Case{true, true, 0}, Case{false, false, 0}}) {
+    Rig rig = Running(3, 1, 2);
+    const std::string node = rig.machine.GetSnapshot(rig.now).members.at(1).node;
+    ASSERT_FALSE(node.empty());
+    rig.Do(NodeSuspect{node}, "node not ready");
+    if (c.taken_back) rig.Do(NodeSuspect{node, false}, "node ready");
+    if (c.silent) rig.Silence(M(1));
+    rig.After(700);
+    EXPECT_THAT(Only<Evicted>(rig.Take()), SizeIs(c.evicted)) << c.silent << c.taken_back;
+  }
+}
+
 TEST(MachineTest, ASleepingCoordinatorConvictsNobody) {
   Rig rig = Running(3, 1, 1);
   rig.Take();

@@ -1,0 +1,57 @@
+// What the API server's own rules cannot see (docs/trainingjob.md, "What an update may change"):
+// the job goes on with the workers that it has, and no pod is made until it is put right.
+#include "operator/api/conditions.h"
+#include "operator/job/reasons.h"
+#include "operator/job/rules.h"
+
+namespace muster::job {
+namespace {
+
+// The update that ends a suspension may bring another template, so what the status says counts too.
+bool IsOrWasSuspended(const api::TrainingJob& job) {
+  if (job.spec.suspend) return true;
+  const api::Condition* written = api::FindCondition(job.status.conditions, reasons::kSuspended);
+  return written != nullptr && (written->status == "True" || written->reason == reasons::kDraining);
+}
+
+void Compare(const Observed& observed, Draft& draft) {
+  const api::TrainingJobStatus& status = observed.job.status;
+  draft.plan.spec_hash = status.spec_hash.empty() ? observed.spec_hash : status.spec_hash;
+  draft.plan.template_hash = observed.template_hash;
+  if (draft.plan.spec_hash != observed.spec_hash) {
+    draft.not_admitted = Verdict{
+        reasons::kSpecChanged,
+        "a field of spec that decides the result was changed after the start: program, training, "
+        "data, checkpoint.path or workers.processesPerWorker; put it back, or make a new job"};
+  } else if (!observed.reign_spec_hash.empty() && observed.spec_hash != observed.reign_spec_hash) {
+    draft.plan.new_reign = true;
+  }
+  const bool same = status.template_hash.empty() || status.template_hash == observed.template_hash;
+  if (same || IsOrWasSuspended(observed.job)) return;
+  draft.plan.template_hash = status.template_hash;
+  if (draft.not_admitted) return;
+  draft.not_admitted =
+      Verdict{reasons::kTemplateChanged,
+              "spec.workers.template was changed while the job runs, and workers of two templates "
+              "are not mixed; put it back, or set spec.suspend to true, change it, and set "
+              "spec.suspend to false"};
+}
+
+}  // namespace
+
+Next RuleAdmission(const Observed& observed, Draft& draft) {
+  if (!observed.on_cluster) return Next::kGoOn;
+  const api::TrainingJob& job = observed.job;
+  draft.plan.started =
+      job.status.start_time || observed.membership.had_view || !observed.pods.empty();
+  if (job.spec.workers.processes_per_worker != 1) {
+    draft.not_admitted = Verdict{reasons::kNotSupported,
+                                 "spec.workers.processesPerWorker is " +
+                                     std::to_string(job.spec.workers.processes_per_worker) +
+                                     "; workers of this version have one process, so it must be 1"};
+  }
+  Compare(observed, draft);
+  return Next::kGoOn;
+}
+
+}  // namespace muster::job

@@ -1,0 +1,139 @@
+#include "operator/kube/changes.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "operator/job/reasons.h"
+#include "operator/kube/api_error.h"
+#include "operator/kube/projection_parts.h"
+
+namespace muster::kube {
+namespace {
+
+// Taints that announce what a cordon does: the node is about to be emptied by an autoscaler.
+constexpr std::array<std::string_view, 3> kLeavingTaints = {
+    "node.kubernetes.io/unschedulable", "ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted"};
+// The node is out of service for good: whatever its kubelet said last, nothing runs there.
+constexpr std::string_view kOutOfService = "node.kubernetes.io/out-of-service";
+
+template <typename List>
+bool Holds(const List& list, const std::string& text) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
+
+std::string FaultOf(const NodeRecord& record, const FaultSigns& signs) {
+  for (const Taint& taint : record.taints) {
+    if (Holds(signs.taints, taint.key)) return "the taint " + taint.key;
+  }
+  for (const std::string& type : signs.conditions) {
+    auto condition = record.conditions.find(type);
+    if (condition != record.conditions.end() && condition->second == "True") {
+      return "the condition " + type;
+    }
+  }
+  return "";
+}
+
+// In one word of operator/job/reasons.h; empty: no refusal that lasts.
+std::string ReasonOf(const ApiError& error) {
+  namespace reasons = job::reasons;
+  switch (error.code) {
+    case 400:
+    case 413:
+    case 422:
+      return reasons::kTemplateRefused;
+    case 403:
+      break;
+    default:
+      return "";
+  }
+  if (IsNamespaceTerminating(error)) return reasons::kNamespaceTerminating;
+  if (IsQuota(error)) return reasons::kQuotaExceeded;
+  // The level of the namespace is the template's business: no time mends it.
+  const bool security = error.message.find("violates PodSecurity") != std::string::npos;
+  return security ? reasons::kTemplateRefused : reasons::kPodsForbidden;
+}
+
+}  // namespace
+
+job::Node MakeNode(const NodeRecord& record, const FaultSigns& signs) {
+  job::Node node;
+  node.name = record.name;
+  node.ready = record.ready == "True";
+  node.gone = record.deleting;
+  node.cordoned = record.unschedulable;
+  for (const Taint& taint : record.taints) {
+    if (Holds(kLeavingTaints, taint.key)) node.cordoned = true;
+    if (taint.key == kOutOfService) node.gone = true;
+  }
+  node.fault = FaultOf(record, signs);
+  return node;
+}
+
+job::Node MakeGoneNode(const std::string& name) {
+  job::Node node;
+  node.name = name;
+  node.ready = false;
+  node.gone = true;
+  return node;
+}
+
+const std::string& ControllerOf(const Delta<PodRecord>& delta) {
+  return (delta.removed() ? delta.before : delta.after)->value.controller_uid;
+}
+
+std::vector<job::Change> ChangesOfPod(const Delta<PodRecord>& delta, const NodeRecord* node,
+                                      const FaultSigns& signs) {
+  if (delta.removed()) return {job::PodDeleted{delta.before->value.pod}};
+  const job::Pod& pod = delta.after->value.pod;
+  std::vector<job::Change> changes = {job::PodChanged{pod}};
+  const bool bound = delta.added() || delta.before->value.pod.node != pod.node;
+  // A node that is not in the store may only be new: two watches run at their own speed.
+  if (!bound || node == nullptr) return changes;
+  // After the pod, because a reign keeps only nodes that a pod of its job names.
+  changes.push_back(job::NodeChanged{MakeNode(*node, signs)});
+  return changes;
+}
+
+job::Change ChangeOfNode(const Delta<NodeRecord>& delta, const FaultSigns& signs) {
+  if (delta.removed()) return job::NodeChanged{MakeGoneNode(delta.before->value.name)};
+  return job::NodeChanged{MakeNode(delta.after->value, signs)};
+}
+
+std::optional<job::PodRefused> RefusalOf(const job::CreatePod& wanted, const absl::Status& status) {
+  // A body that could not even be made (MakePodBody) is the template's fault, too.
+  const std::optional<ApiError> error = ApiErrorOf(status);
+  std::string reason;
+  if (error) {
+    reason = ReasonOf(*error);
+  } else if (absl::IsInvalidArgument(status)) {
+    reason = job::reasons::kTemplateRefused;
+  }
+  if (reason.empty()) return std::nullopt;
+  std::string message = error ? error->message : base::Message(status);
+  return job::PodRefused{wanted.name, wanted.member, std::move(reason),
+                         Shortened(std::move(message))};
+}
+
+job::Listed MakeListed(const api::TrainingJob& job, const std::vector<StoredPtr<PodRecord>>& pods,
+                       const Store<NodeRecord>& nodes, const FaultSigns& signs) {
+  job::Listed listed;
+  listed.job = job;
+  listed.on_cluster = true;
+  std::set<std::string> names;
+  for (const StoredPtr<PodRecord>& stored : pods) {
+    if (stored->value.controller_uid != job.uid) continue;
+    listed.pods.push_back(stored->value.pod);
+    names.insert(stored->value.pod.node);
+  }
+  // Losses of a moment ago may still turn out to be their nodes'.
+  for (const api::FailureEntry& failure : job.status.failures) names.insert(failure.node);
+  for (const std::string& name : names) {
+    const StoredPtr<NodeRecord> node = nodes.Find({"", name});
+    if (node != nullptr) listed.nodes.push_back(MakeNode(node->value, signs));
+  }
+  return listed;
+}
+
+}  // namespace muster::kube

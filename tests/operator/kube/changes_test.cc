@@ -1,0 +1,201 @@
+// From objects of the API server to a plan's words, and, as a user sees it, to what the plan does.
+#include "operator/kube/changes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "operator/api/training_job_json.h"
+#include "operator/job/reasons.h"
+#include "operator/kube/api_error.h"
+#include "tests/operator/kube/json_rows.h"
+
+namespace muster::kube {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+namespace reasons = job::reasons;
+
+StoredPtr<PodRecord> Pod(const std::string& name, const std::string& node,
+                         const std::string& controller = "ju",
+                         const std::string& status = "{'phase':'Running'}") {
+  const auto record = ProjectPod(
+      Object("{'metadata':{'name':'" + name + "','uid':'uid-" + name +
+             "','namespace':'ns','labels':{"
+             "'muster.dev/job-name':'j','muster.dev/member':'0.0'},'ownerReferences':[{'uid':'" +
+             controller + "','controller':true}]},'spec':{'nodeName':'" + node +
+             "','containers':[{'name':'worker'}]},'status':" + status + "}"));
+  EXPECT_TRUE(record.ok()) << base::Message(record.status());
+  Stored<PodRecord> stored{{"ns", name}, "uid-" + name, "1", *record};
+  return std::make_shared<const Stored<PodRecord>>(std::move(stored));
+}
+
+NodeRecord Node(const std::string& name, const std::string& spec = "{}",
+                const std::string& conditions = "[{'type':'Ready','status':'True'}]") {
+  const auto record = ProjectNode(Object("{'metadata':{'name':'" + name + "'},'spec':" + spec +
+                                         ",'status':{'conditions':" + conditions + "}}"),
+                                  "");
+  EXPECT_TRUE(record.ok());
+  return *record;
+}
+
+TEST(MakeNodeTest, WhatOfANodeMattersToAPlan) {
+  const FaultSigns signs{{"nvidia.com/gpu-fault"}, {"GpuUnhealthy"}};
+  const auto tainted = [](const char* key) {
+    return Node("n", std::string("{'taints':[{'key':'") + key + "','effect':'NoSchedule'}]}");
+  };
+  const auto ready = [](const char* status) {
+    return Node("n", "{}", std::string("[{'type':'Ready','status':'") + status + "'}]");
+  };
+  const struct {
+    std::string name;
+    NodeRecord record;
+    bool ready, cordoned, gone;
+    std::string fault;
+  } rows[] = {
+      {"well", Node("n"), true, false, false, ""},
+      {"NotReady", ready("False"), false, false, false, ""},
+      {"unknown", ready("Unknown"), false, false, false, ""},
+      {"no condition yet", Node("n", "{}", "[]"), false, false, false, ""},
+      {"cordoned", Node("n", "{'unschedulable':true}"), true, true, false, ""},
+      {"autoscaler", tainted("ToBeDeletedByClusterAutoscaler"), true, true, false, ""},
+      {"karpenter", tainted("karpenter.sh/disrupted"), true, true, false, ""},
+      {"out of service", tainted("node.kubernetes.io/out-of-service"), true, false, true, ""},
+      {"another taint", tainted("dedicated"), true, false, false, ""},
+      {"fault taint", tainted("nvidia.com/gpu-fault"), true, false, false,
+       "the taint nvidia.com/gpu-fault"},
+      {"fault condition",
+       Node("n", "{}",
+            "[{'type':'Ready','status':'True'},{'type':'GpuUnhealthy','status':'True'}]"),
+       true, false, false, "the condition GpuUnhealthy"},
+      {"no fault",
+       Node("n", "{}",
+            "[{'type':'Ready','status':'True'},{'type':'GpuUnhealthy','status':'False'}]"),
+       true, false, false, ""},
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(MakeNode(row.record, signs),
+              (job::Node{"n", row.ready, row.cordoned, row.gone, row.fault}))
+        << row.name;
+  }
+  EXPECT_TRUE(MakeGoneNode("n").suspect());
+}
+
+TEST(ChangesOfPodTest, APodComesWithItsNodeWhenItIsNewThere) {
+  const NodeRecord node = Node("n1");
+  const auto unbound = Pod("p", "");
+  const auto bound = Pod("p", "n1");
+  const auto later = Pod("p", "n1", "ju", "{'phase':'Failed'}");
+  const job::Change with_node = job::NodeChanged{MakeNode(node, {})};
+  EXPECT_THAT(ChangesOfPod({nullptr, unbound}, nullptr, {}),
+              ElementsAre(job::Change(job::PodChanged{unbound->value.pod})));
+  EXPECT_THAT(ChangesOfPod({unbound, bound}, &node, {}),
+              ElementsAre(job::Change(job::PodChanged{bound->value.pod}), with_node));
+  EXPECT_THAT(ChangesOfPod({nullptr, bound}, &node, {}), SizeIs(2));
+  EXPECT_THAT(ChangesOfPod({bound, later}, &node, {}), SizeIs(1));
+  // The node's own watch has not told of it yet.
+  EXPECT_THAT(ChangesOfPod({unbound, bound}, nullptr, {}), SizeIs(1));
+  EXPECT_THAT(ChangesOfPod({bound, nullptr}, &node, {}),
+              ElementsAre(job::Change(job::PodDeleted{bound->value.pod})));
+  EXPECT_EQ(ControllerOf({bound, nullptr}), "ju");
+  EXPECT_EQ(ControllerOf({nullptr, bound}), "ju");
+}
+
+TEST(ChangeOfNodeTest, ADeletedNodeIsGone) {
+  Stored<NodeRecord> stored{{"", "n1"}, "u", "1", Node("n1")};
+  const auto node = std::make_shared<const Stored<NodeRecord>>(std::move(stored));
+  EXPECT_EQ(ChangeOfNode({nullptr, node}, {}),
+            job::Change(job::NodeChanged{MakeNode(node->value, {})}));
+  EXPECT_EQ(ChangeOfNode({node, nullptr}, {}), job::Change(job::NodeChanged{MakeGoneNode("n1")}));
+}
+
+TEST(MakeListedTest, OnlyPodsThatTheJobControlsAndTheNodesTheyName) {
+  api::TrainingJob job;
+  job.uid = "ju";
+  job.status.failures = {{base::WallTime(), {7, 0}, "n3", "HeartbeatTimeout", -1, true}};
+  Store<NodeRecord> nodes;
+  for (const char* name : {"n1", "n2", "n3"}) nodes.Put({{"", name}, name, "1", Node(name)});
+  const auto mine = Pod("mine", "n1");
+  const job::Listed listed =
+      MakeListed(job, {mine, Pod("foreign", "n2", "another"), Pod("new", "n9")}, nodes, {});
+  EXPECT_TRUE(listed.on_cluster);
+  EXPECT_THAT(listed.pods, SizeIs(2));
+  EXPECT_EQ(listed.pods[0], mine->value.pod);
+  std::vector<std::string> names;
+  for (const job::Node& node : listed.nodes) names.push_back(node.name);
+  EXPECT_THAT(names, ElementsAre("n1", "n3"));
+}
+
+absl::Status Refused(int code, const std::string& message, const std::string& causes = "") {
+  const std::string body = "{'kind':'Status','status':'Failure','reason':'r','message':'" +
+                           message + "','details':{'causes':[" + causes +
+                           "]},'code':" + std::to_string(code) + "}";
+  return ToStatus(MakeApiError(code, Object(body).dump(), std::nullopt), "create pod ns/p");
+}
+
+TEST(RefusalOfTest, WhatStaysRefusedHasAReasonAndWhatMayPassHasNone) {
+  const job::CreatePod wanted{"p", {3, 1}, "r", "m"};
+  const struct {
+    absl::Status status;
+    std::string reason;
+  } rows[] = {
+      {Refused(422, "Pod p is invalid", "{'field':'spec.containers[0].image'}"),
+       reasons::kTemplateRefused},
+      {Refused(400, "unknown field"), reasons::kTemplateRefused},
+      {Refused(403, "pods p is forbidden: violates PodSecurity restricted:latest"),
+       reasons::kTemplateRefused},
+      {Refused(403,
+               "pods p is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, "
+               "limited: pods=3"),
+       reasons::kQuotaExceeded},
+      {Refused(403, "unable to create new content in namespace ns because it is being terminated",
+               "{'reason':'NamespaceTerminating'}"),
+       reasons::kNamespaceTerminating},
+      {Refused(403, "admission webhook says no"), reasons::kPodsForbidden},
+      {base::InvalidArgument("spec.workers.template.spec is not an object"),
+       reasons::kTemplateRefused},
+      {Refused(409, "pods p already exists"), ""},
+      {Refused(429, "too many requests"), ""},
+      {Refused(500, "etcd is away"), ""},
+      {base::Unavailable("no answer"), ""},
+  };
+  for (const auto& row : rows) {
+    const auto refusal = RefusalOf(wanted, row.status);
+    ASSERT_EQ(refusal.has_value(), !row.reason.empty()) << base::Message(row.status);
+    if (!refusal) continue;
+    EXPECT_EQ(refusal->reason, row.reason) << base::Message(row.status);
+    EXPECT_EQ(refusal->name, "p");
+    EXPECT_EQ(refusal->member, (base::MemberId{3, 1}));
+    EXPECT_NE(base::Message(row.status).find(refusal->message), std::string::npos);
+  }
+}
+
+// A rule of the manifest on a pod as kubectl shows it: the number there is the number in the rule.
+TEST(FailureRuleTest, AnExitCodeIsTheOneThatKubectlShows) {
+  for (const auto& [shown, fails] : {std::pair{137, true}, std::pair{143, false}}) {
+    auto job = api::ParseTrainingJob(
+        Object(
+            "{'apiVersion':'muster.dev/v1alpha1','kind':'TrainingJob','metadata':{'name':'j','uid':"
+            "'ju'},'spec':{'workers':{'replicas':1},'program':{'builtin':'bench'},'training':{"
+            "'steps':10,'slots':8},'failurePolicy':{'rules':[{'action':'FailJob','exitCodes':[137]}"
+            "]}}}")
+            .dump());
+    ASSERT_TRUE(job.ok()) << base::Message(job.status());
+    Store<NodeRecord> nodes;
+    const auto pod = Pod("p", "n1", "ju",
+                         "{'phase':'Failed','containerStatuses':[{'name':'worker','state':{"
+                         "'terminated':{'exitCode':" +
+                             std::to_string(shown) + ",'reason':'Error'}}}]}");
+    job::Observed observed;
+    observed.job = *job;
+    observed.on_cluster = true;
+    observed.pods = MakeListed(*job, {pod}, nodes, {}).pods;
+    const job::Plan plan = job::MakePlan(observed, base::WallTime(std::chrono::hours(1)));
+    EXPECT_EQ(plan.fail_job.has_value(), fails) << shown;
+    EXPECT_EQ(plan.fail_job.value_or(job::Verdict{}).reason, fails ? reasons::kFailurePolicy : "");
+  }
+}
+
+}  // namespace
+}  // namespace muster::kube
