@@ -25,7 +25,10 @@ make_cgroup() {
     for part in ${1//\// }; do
       if [ $CGROUP_VERSION = 2 ]; then
         for controller in cpuset cpu io memory pids; do
-          echo "+$controller" >"$path/cgroup.subtree_control" 2>/dev/null || true
+          # One that this machine does not have is for the kubelet to miss.
+          grep -qw "$controller" "$path/cgroup.controllers" || continue
+          echo "+$controller" >"$path/cgroup.subtree_control" ||
+            echo "muster: warning: the cgroup controller $controller cannot be used below $path" >&2
         done
       fi
       path=$path/$part

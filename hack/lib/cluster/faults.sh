@@ -79,7 +79,8 @@ apply_cuts() {
       printf '}\n'
     } | nft -f - || die "nft refused the rules for $STATE/cuts"
   else
-    nft delete table bridge "$NAME" 2>/dev/null || true
+    ! nft list table bridge "$NAME" >/dev/null 2>&1 || nft delete table bridge "$NAME" ||
+      die "nft did not take back the rules of the cuts"
   fi
   for node in $(nodes); do
     if is_on "$node"; then plug_cable "$node"; fi

@@ -82,8 +82,12 @@ warn_of_firewall() {
 }
 
 save_machine() {
-  # shellcheck disable=SC2086  # a list
-  sysctl $CHANGED_SYSCTLS 2>/dev/null >"$STATE/sysctl" || true
+  local key
+  for key in $CHANGED_SYSCTLS; do
+    # One that this kernel does not have (a module that is not loaded) will not be changed either.
+    [ -e "/proc/sys/${key//.//}" ] || continue
+    sysctl "$key" >>"$STATE/sysctl" || die "cannot read the sysctl $key, so it could not be put back"
+  done
   # The first namespace that `ip` names makes this folder a mount of itself.
   if grep -q ' /run/netns ' /proc/self/mountinfo; then touch "$STATE/netns-was-mounted"; fi
   [ "$(sysctl -n fs.inotify.max_user_instances)" -ge 1024 ] || sysctl -qw fs.inotify.max_user_instances=1024
@@ -100,7 +104,9 @@ clean_machine() {
   for name in $(ip netns list 2>/dev/null | grep -oE "^$NAME-n[0-9]+" || true); do ip netns del "$name"; done
   ip link del $BRIDGE 2>/dev/null || true # its routes go with it
   nft delete table bridge $NAME 2>/dev/null || true
-  if [ -s "$STATE/sysctl" ]; then sysctl -q -p "$STATE/sysctl" >/dev/null 2>&1 || true; fi
+  if [ -s "$STATE/sysctl" ] && ! sysctl -q -p "$STATE/sysctl" >/dev/null; then
+    echo "muster: warning: not all sysctls could be put back; they were: $(tr '\n' ';' <"$STATE/sysctl")" >&2
+  fi
   [ -f "$STATE/.muster-cluster" ] || return 0 # not our folder
   if [ ! -e "$STATE/netns-was-mounted" ] && [ -z "$(ls -A /run/netns 2>/dev/null)" ]; then
     umount /run/netns 2>/dev/null || true

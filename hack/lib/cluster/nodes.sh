@@ -169,8 +169,11 @@ power_on() {
 power_off() {
   local node=$1
   # The cable first: a machine that loses its power says no FIN and no RST.
-  ip link set "$NAME-$node" down 2>/dev/null || true
-  if is_on "$node"; then kill -KILL "$(node_pid "$node")" || true; fi
+  if is_on "$node"; then
+    ip link set "$NAME-$node" down || die "the cable of $node could not be taken"
+    # It may die by itself in this moment; what is left is the cgroup's to kill.
+    kill -KILL "$(node_pid "$node")" 2>/dev/null || ! is_on "$node" || die "$node could not be killed"
+  fi
   kill_cgroup "$NAME/$node"
   rm -f "$STATE/nodes/$node/pid"
   remove_node_network "$node"
