@@ -1,0 +1,65 @@
+#include "operator/runtime/keyed_tasks.h"
+
+#include <utility>
+
+namespace muster::runtime {
+
+KeyedTasks::KeyedTasks(Options options, const Clock& clock, Metrics* metrics)
+    : queue_({options.name, options.backoff, options.seed}, clock, metrics) {
+  for (int i = 0; i < options.threads; ++i) {
+    threads_.emplace_back([this] { Work(stop_.get_token()); });
+  }
+}
+
+KeyedTasks::~KeyedTasks() { Stop(); }
+
+void KeyedTasks::Put(const std::string& key, Task task) {
+  {
+    MutexLock lock(mutex_);
+    waiting_[key] = std::move(task);
+  }
+  queue_.Add(key);
+}
+
+void KeyedTasks::Drop(const std::string& key) {
+  Task dropped;  // dies after the lock is let go
+  MutexLock lock(mutex_);
+  if (auto node = waiting_.extract(key); !node.empty()) dropped = std::move(node.mapped());
+}
+
+void KeyedTasks::Stop() {
+  queue_.ShutDown();
+  stop_.request_stop();
+  for (std::thread& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+std::size_t KeyedTasks::Waiting() const {
+  MutexLock lock(mutex_);
+  return waiting_.size();
+}
+
+void KeyedTasks::Work(std::stop_token stop) {
+  while (auto key = queue_.Take()) {
+    Task task;
+    {
+      MutexLock lock(mutex_);
+      if (auto node = waiting_.extract(*key); !node.empty()) task = std::move(node.mapped());
+    }
+    TaskResult result = task ? task(stop) : TaskResult::kDone;
+    if (result == TaskResult::kRetry) {
+      MutexLock lock(mutex_);
+      // What was put meanwhile is what is wanted now.
+      if (!waiting_.try_emplace(*key, std::move(task)).second) result = TaskResult::kDone;
+    }
+    if (result == TaskResult::kRetry) {
+      queue_.AddAfterFailure(*key);
+    } else {
+      queue_.Forget(*key);
+    }
+    queue_.Done(*key);
+  }
+}
+
+}  // namespace muster::runtime
