@@ -1,0 +1,32 @@
+// Whether a reviewed token is that of the member who shows it (design: who may do what). Pure.
+#pragma once
+
+#include <string>
+
+#include "operator/base/ids.h"
+#include "operator/base/status.h"
+#include "operator/kube/client.h"
+#include "operator/kube/projection.h"
+
+namespace muster::kube {
+
+// What a member says of itself.
+struct MemberClaim {
+  std::string job_uid;
+  base::MemberId member;
+};
+
+// The pod that the token is bound to. Unauthenticated: the token is none of a pod's, or not for us,
+// in the server's words.
+struct TokenPod {
+  ObjectKey key;
+  std::string uid;
+  friend bool operator==(const TokenPod&, const TokenPod&) = default;
+};
+absl::StatusOr<TokenPod> PodOfToken(const TokenReview& review, const std::string& audience);
+
+// PermissionDenied says what differs: the pod is gone or another one, it belongs to another job, or
+// it is another member's. `pod` is the one of that name; null: there is none.
+absl::Status CheckClaim(const TokenPod& token, const PodRecord* pod, const MemberClaim& claim);
+
+}  // namespace muster::kube
