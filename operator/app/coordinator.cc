@@ -104,7 +104,10 @@ std::int64_t DieAfter() {
 class Setup {
  public:
   Setup(Inbox& inbox, local::ApiClient& cluster, const runtime::Logger& log, const std::string& ns)
-      : inbox_(inbox), cluster_(cluster), log_(log), metrics_(ns) {}
+      : inbox_(inbox), cluster_(cluster), log_(log), job_metrics_(metrics_, ns) {
+    metrics_.AddBuildInfo("muster");
+    metrics_.AddCollector([this] { return job_metrics_.Collect(); });
+  }
 
   absl::Status Reign(local::Opening opening) {
     const local::ClusterSettings settings = opening.settings;
@@ -126,7 +129,7 @@ class Setup {
          std::move(*record),
          std::move(*audit),
          environment,
-         metrics_,
+         job_metrics_,
          log_,
          clock_,
          DieAfter()});
@@ -143,7 +146,7 @@ class Setup {
     runtime::HttpEndpoint::Options options;
     options.port = settings.metrics_port;
     options.metrics = [this] { return metrics_.Text(); };
-    options.ready = [this] { return metrics_.Ready(); };
+    options.ready = [this] { return job_metrics_.Ready(); };
     auto endpoint = runtime::HttpEndpoint::Create(std::move(options));
     if (!endpoint.ok()) return GiveUp("PortTaken", endpoint.status());
     endpoint_ = std::move(*endpoint);
@@ -161,9 +164,10 @@ class Setup {
   local::ApiClient& cluster_;
   const runtime::Logger& log_;
   const runtime::RealClock clock_;
-  JobMetrics metrics_;
+  runtime::Metrics metrics_;
+  JobMetrics job_metrics_;
   std::unique_ptr<runtime::HttpEndpoint>
-      endpoint_;  // after metrics_: it reads them until it is gone
+      endpoint_;  // after the metrics: it reads them until it is gone
 };
 
 }  // namespace

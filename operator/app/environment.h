@@ -28,6 +28,10 @@ class Environment {
   virtual void CreatePod(const job::CreatePod& wanted) = 0;
   virtual void DeletePod(const job::DeletePod& wanted) = 0;
 
+  // The job is over and its time to live, too: it goes with all that it owns. One machine keeps what
+  // it was told to run.
+  virtual void DeleteJob(const job::Verdict& why) = 0;
+
   // ---- for people and for whoever comes next
   virtual void WriteStatus(const api::TrainingJobStatus& status) = 0;
   virtual void Tell(job::Report report) = 0;

@@ -75,8 +75,9 @@ Family Times(std::map<std::string, double> seconds, const Labels& job) {
 
 }  // namespace
 
-JobMetrics::JobMetrics(const std::string& ns)
+JobMetrics::JobMetrics(runtime::Metrics& metrics, const std::string& ns)
     : namespace_({{"namespace", ns}}),
+      metrics_(metrics),
       digest_mismatches_(metrics_.MakeCounter("muster_trainingjob_digest_mismatches_total",
                                               "Times that members' digests of one step differed.",
                                               namespace_)),
@@ -89,8 +90,6 @@ JobMetrics::JobMetrics(const std::string& ns)
   for (const char* cause : kGrowing) Rescales(cause, "up");
   for (const char* cause : kShrinking) Rescales(cause, "down");
   for (const char* reason : {"no_space", "other"}) Abandoned(reason);
-  metrics_.AddBuildInfo("muster");
-  metrics_.AddCollector([this] { return Collect(); });
 }
 
 runtime::Counter JobMetrics::Rescales(const std::string& cause, const std::string& direction) {

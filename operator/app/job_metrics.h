@@ -1,5 +1,5 @@
-// The coordinator's metrics (docs/metrics.md): series of the job collected at scrape time from
-// what was published last, counters and histograms of events kept by handle. The latter carry the
+// The metrics of a job (docs/metrics.md): its series are collected at scrape time from what was
+// published last, counters and histograms of events are kept by handle. The latter carry the
 // namespace and no job, and those whose labels are a closed list are there from the start at 0: a
 // counter that first appears with its first event has no increase to alert on.
 //
@@ -35,7 +35,8 @@ struct JobFacts {
 
 class JobMetrics final {
  public:
-  explicit JobMetrics(const std::string& ns);
+  // The events go into `metrics`, which outlives it. Two jobs of a namespace share them.
+  JobMetrics(runtime::Metrics& metrics, const std::string& ns);
 
   void Publish(JobFacts facts);
   void OnRescale(const api::Rescale& rescale);
@@ -44,7 +45,8 @@ class JobMetrics final {
   void OnCheckpointAbandoned(bool no_space);
   void OnReconcile() { reconciles_.Increment(); }
 
-  std::string Text() const { return metrics_.Text(); }
+  // The job's own series as of what was published last; nothing before.
+  std::vector<runtime::Family> Collect() const;
   // For /readyz: whether members may come, or the sentence why not.
   absl::Status Ready() const;
 
@@ -52,10 +54,9 @@ class JobMetrics final {
   runtime::Counter Rescales(const std::string& cause, const std::string& direction);
   runtime::Counter Evictions(const std::string& reason);
   runtime::Counter Abandoned(const std::string& reason);
-  std::vector<runtime::Family> Collect() const;
 
   const runtime::Labels namespace_;
-  runtime::Metrics metrics_;
+  runtime::Metrics& metrics_;
   runtime::Counter digest_mismatches_;
   runtime::Counter reconciles_;
   std::atomic<std::shared_ptr<const JobFacts>> facts_;

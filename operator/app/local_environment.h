@@ -30,6 +30,7 @@ class LocalEnvironment final : public Environment {
 
   void CreatePod(const job::CreatePod& wanted) override;
   void DeletePod(const job::DeletePod& wanted) override;
+  void DeleteJob(const job::Verdict&) override {}
   void WriteStatus(const api::TrainingJobStatus& status) override;
   void Tell(job::Report report) override;
   void Persist(membership::Persist persist) override;

@@ -49,6 +49,8 @@ Reign::Reign(Options options)
       audit_(std::move(options.audit)),
       progress_(base::Step(options.listed.job.status.progress.step)),
       ledger_(options.listed.job.status.time_seconds),
+      status_every_(options.status_every),
+      most_rescales_(options.most_rescales),
       checkpoint_asked_at_(clock_.Now()),
       die_after_(options.die_after) {
   if (options.record) found_epoch_ = options.record->newest.epoch;

@@ -5,6 +5,8 @@
 // calls it, and which queues lie between, says operator/app/coordinator.cc.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
@@ -40,6 +42,10 @@ class Reign final {
     const runtime::Logger& log;
     const runtime::Clock& clock;
     std::int64_t die_after = -1;  // MUSTER_TEST_COORDINATOR_DIE; -1: never
+    // Progress alone is written no more often than this; a transition is written at once.
+    base::Duration status_every = std::chrono::milliseconds(250);
+    std::size_t most_rescales =
+        SIZE_MAX;  // that a status keeps; people at a terminal want them all
   };
   explicit Reign(Options options);
   Reign(const Reign&) = delete;
@@ -111,6 +117,8 @@ class Reign final {
   bool urgent_ = true;  // something happened that a plan should see at once
   base::Time planned_at_;
   std::optional<base::WallTime> look_again_;
+  const base::Duration status_every_;
+  const std::size_t most_rescales_;
   base::Time status_written_at_;
   base::Time ticked_at_;
   base::Time live_at_;

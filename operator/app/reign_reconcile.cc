@@ -10,7 +10,6 @@
 namespace muster::app {
 namespace {
 
-constexpr base::Duration kStatusEvery = std::chrono::milliseconds(250);
 constexpr base::Duration kLiveEvery = std::chrono::milliseconds(200);
 // A create that the watch does not show by then is taken for refused, and planned again.
 constexpr base::Duration kExpectFor = std::chrono::seconds(5);
@@ -38,6 +37,11 @@ void Reign::Reconcile() {
   look_again_ = plan.look_again;
   Apply(plan);
   WriteStatus(plan, observed, at);
+  if (plan.delete_job) environment_.DeleteJob(*plan.delete_job);
+  if (plan.new_reign) {
+    ended_ = base::Aborted("the job goes on with another reign");
+    return;
+  }
   AskForCheckpoint(at);
 }
 
@@ -100,8 +104,7 @@ void Reign::WriteStatus(const job::Plan& plan, const job::Observed& observed, co
                   ledger_.sums(),
                   new_rescales_,
                   CountActive(observed),
-                  // On one machine people want to see all of them at the end.
-                  std::numeric_limits<std::size_t>::max(),
+                  most_rescales_,
                   at.wall};
   in.progress =
       progress_.Make(job.status.progress, job.spec.training.steps, snapshot_.committed, at.wall);
@@ -121,7 +124,7 @@ void Reign::WriteStatus(const job::Plan& plan, const job::Observed& observed, co
   if (status == job.status) return;
   const bool transition = IsTransition(job.status, status);
   // Without a transition the failures and rescales are the same, so nothing is lost by waiting.
-  if (!transition && at.now - status_written_at_ < kStatusEvery) return;
+  if (!transition && at.now - status_written_at_ < status_every_) return;
   status_written_at_ = at.now;
   new_rescales_.clear();
   observation_.OnStatusWritten(status);

@@ -1,12 +1,13 @@
 // The coordinator's metrics as a scrape sees them: names, labels, values, and zeros from the start.
-#include "operator/app/job_metrics.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <memory>
 #include <set>
 #include <sstream>
+
+#include "operator/app/fleet_metrics.h"
 
 namespace muster::app {
 namespace {
@@ -48,10 +49,17 @@ std::string ValueOf(const std::string& text, const std::string& series) {
   return "";
 }
 
-TEST(JobMetricsTest, EachSeriesOfTheJobHasItsLabelsAndItsValue) {
-  JobMetrics metrics("lab");
-  metrics.Publish(Facts());
-  const std::string text = metrics.Text();
+class JobMetricsTest : public testing::Test {
+ protected:
+  runtime::Metrics registry_;
+  FleetMetrics fleet_{registry_};
+  const std::shared_ptr<JobMetrics> job_ = fleet_.Add("lab");
+  JobMetrics& metrics_ = *job_;
+};
+
+TEST_F(JobMetricsTest, EachSeriesOfTheJobHasItsLabelsAndItsValue) {
+  metrics_.Publish(Facts());
+  const std::string text = registry_.Text();
   const std::pair<const char*, const char*> values[] = {
       {"world_size", "3"},   {"desired_world_size", "4"},
       {"min_members", "2"},  {"epoch", "7"},
@@ -73,10 +81,9 @@ TEST(JobMetricsTest, EachSeriesOfTheJobHasItsLabelsAndItsValue) {
       "1.5");
 }
 
-TEST(JobMetricsTest, OneOfEightStatesIsOne) {
-  JobMetrics metrics("lab");
-  metrics.Publish(Facts());
-  const std::string text = metrics.Text();
+TEST_F(JobMetricsTest, OneOfEightStatesIsOne) {
+  metrics_.Publish(Facts());
+  const std::string text = registry_.Text();
   for (const char* state : {"Pending", "Starting", "Running", "Degraded", "Resizing", "Suspended",
                             "Succeeded", "Failed"}) {
     const std::string label = std::string(",state=\"") + state + "\"";
@@ -86,29 +93,27 @@ TEST(JobMetricsTest, OneOfEightStatesIsOne) {
   }
 }
 
-TEST(JobMetricsTest, WhatIsNotKnownIsLeftOut) {
-  JobMetrics metrics("lab");
-  EXPECT_THAT(metrics.Text(), Not(HasSubstr("job_name")));
+TEST_F(JobMetricsTest, WhatIsNotKnownIsLeftOut) {
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr("job_name")));
   JobFacts facts = Facts();
   facts.loss = std::numeric_limits<double>::quiet_NaN();
-  metrics.Publish(facts);
-  EXPECT_THAT(metrics.Text(), Not(HasSubstr("trainingjob_loss")));
-  EXPECT_THAT(metrics.Text(), Not(HasSubstr("trainingjob_checkpoint_last")));
-  EXPECT_THAT(metrics.Text(), Not(HasSubstr("trainingjob_checkpoint_interval")));
+  metrics_.Publish(facts);
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr("trainingjob_loss")));
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr("trainingjob_checkpoint_last")));
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr("trainingjob_checkpoint_interval")));
   facts.spec.checkpoint.every_seconds = 600;
   facts.status.checkpoint.emplace().time = base::WallTime(std::chrono::seconds(1'700'000'000));
-  metrics.Publish(facts);
-  EXPECT_EQ(ValueOf(metrics.Text(),
+  metrics_.Publish(facts);
+  EXPECT_EQ(ValueOf(registry_.Text(),
                     "muster_trainingjob_checkpoint_last_committed_timestamp_seconds" + Labels()),
             "1700000000");
-  EXPECT_EQ(ValueOf(metrics.Text(), "muster_trainingjob_checkpoint_interval_seconds" + Labels()),
+  EXPECT_EQ(ValueOf(registry_.Text(), "muster_trainingjob_checkpoint_interval_seconds" + Labels()),
             "600");
 }
 
-TEST(JobMetricsTest, CountersOfEventsBeginAtZeroAndCarryNoJob) {
-  JobMetrics metrics("lab");
-  metrics.Publish(Facts());
-  const std::string none = metrics.Text();
+TEST_F(JobMetricsTest, CountersOfEventsBeginAtZeroAndCarryNoJob) {
+  metrics_.Publish(Facts());
+  const std::string none = registry_.Text();
   const std::string rescales =
       "muster_trainingjob_rescales_total{cause=\"WorkerKilled\",direction=\"down\",namespace="
       "\"lab\"} ";
@@ -127,11 +132,11 @@ TEST(JobMetricsTest, CountersOfEventsBeginAtZeroAndCarryNoJob) {
   lost.to = 3;
   lost.detect_seconds = 0.004;
   lost.stall_seconds = 0.03;
-  metrics.OnRescale(lost);
-  metrics.OnEvicted("HeartbeatTimeout");
-  metrics.OnDigestMismatch();
-  metrics.OnCheckpointAbandoned(true);
-  const std::string some = metrics.Text();
+  metrics_.OnRescale(lost);
+  metrics_.OnEvicted("HeartbeatTimeout");
+  metrics_.OnDigestMismatch();
+  metrics_.OnCheckpointAbandoned(true);
+  const std::string some = registry_.Text();
   for (const std::string& series : {rescales, evictions, mismatches, abandoned}) {
     EXPECT_EQ(ValueOf(some, series), "1") << series;
   }
@@ -140,55 +145,72 @@ TEST(JobMetricsTest, CountersOfEventsBeginAtZeroAndCarryNoJob) {
   EXPECT_EQ(ValueOf(some, "muster_trainingjob_stall_seconds_count" + labels), "1");
 }
 
-TEST(JobMetricsTest, ALossThatWasKnownAtOnceIsADetectionOfNoSeconds) {
-  JobMetrics metrics("lab");
+TEST_F(JobMetricsTest, ALossThatWasKnownAtOnceIsADetectionOfNoSeconds) {
   api::Rescale lost;
   lost.cause = "WorkerKilled";
-  metrics.OnRescale(lost);
-  EXPECT_EQ(ValueOf(metrics.Text(),
+  metrics_.OnRescale(lost);
+  EXPECT_EQ(ValueOf(registry_.Text(),
                     "muster_trainingjob_detection_seconds_count{cause="
                     "\"WorkerKilled\",namespace=\"lab\"} "),
             "1");
 }
 
-TEST(JobMetricsTest, AChangeThatWasAskedForWasNotDetected) {
-  JobMetrics metrics("lab");
+TEST_F(JobMetricsTest, AChangeThatWasAskedForWasNotDetected) {
   api::Rescale joined;
   joined.cause = "ScaledUp";
   joined.from = 3;
   joined.to = 4;
   joined.stall_seconds = 0.01;
-  metrics.OnRescale(joined);
-  EXPECT_THAT(metrics.Text(), Not(HasSubstr("detection_seconds")));
-  EXPECT_EQ(ValueOf(metrics.Text(),
+  metrics_.OnRescale(joined);
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr("detection_seconds")));
+  EXPECT_EQ(ValueOf(registry_.Text(),
                     "muster_trainingjob_rescales_total{cause=\"ScaledUp\",direction=\"up\","
                     "namespace=\"lab\"} "),
             "1");
 }
 
 // Everything about jobs has one prefix; what is common to controllers has the names people chart.
-TEST(JobMetricsTest, EveryNameBeginsAsTheDocumentSays) {
-  JobMetrics metrics("lab");
-  metrics.Publish(Facts());
-  std::istringstream in(metrics.Text());
+TEST_F(JobMetricsTest, EveryNameBeginsAsTheDocumentSays) {
+  metrics_.Publish(Facts());
+  std::istringstream in(registry_.Text());
   std::set<std::string> others;
   for (std::string line; std::getline(in, line);) {
     if (line.empty() || line.starts_with("#") || line.starts_with("muster_trainingjob_")) continue;
     others.insert(line.substr(0, line.find('{')));
   }
-  EXPECT_EQ(others,
-            (std::set<std::string>{"controller_runtime_reconcile_total", "muster_build_info"}));
+  EXPECT_EQ(others, (std::set<std::string>{"controller_runtime_reconcile_total"}));
 }
 
-TEST(JobMetricsTest, ReadyOnceMembersMayCome) {
-  JobMetrics metrics("lab");
-  EXPECT_EQ(base::Message(metrics.Ready()), "the coordinator does not take members yet");
+TEST_F(JobMetricsTest, ReadyOnceMembersMayCome) {
+  EXPECT_EQ(base::Message(metrics_.Ready()), "the coordinator does not take members yet");
   JobFacts facts = Facts();
   facts.listening = false;
-  metrics.Publish(facts);
-  EXPECT_FALSE(metrics.Ready().ok());
-  metrics.Publish(Facts());
-  EXPECT_TRUE(metrics.Ready().ok());
+  metrics_.Publish(facts);
+  EXPECT_FALSE(metrics_.Ready().ok());
+  metrics_.Publish(Facts());
+  EXPECT_TRUE(metrics_.Ready().ok());
+}
+
+TEST_F(JobMetricsTest, JobsShareFamiliesAndCountersAndTheirSeriesVanishWithThem) {
+  metrics_.Publish(Facts());
+  auto second = fleet_.Add("lab");
+  JobFacts facts = Facts();
+  facts.name = "second";
+  facts.status.progress.step = 7;
+  second->Publish(facts);
+  second->OnEvicted("StreamLost");
+  metrics_.OnEvicted("StreamLost");
+  const std::string both = registry_.Text();
+  EXPECT_EQ(ValueOf(both, "muster_trainingjob_step" + Labels()), "120");
+  const std::string other = "muster_trainingjob_step{job_name=\"second\",namespace=\"lab\"} ";
+  EXPECT_EQ(ValueOf(both, other), "7");
+  const std::string type = "# TYPE muster_trainingjob_step gauge";
+  EXPECT_EQ(both.find(type), both.rfind(type));
+  second.reset();
+  EXPECT_EQ(ValueOf(registry_.Text(), other), "");
+  EXPECT_EQ(ValueOf(registry_.Text(),
+                    "muster_trainingjob_evictions_total{namespace=\"lab\",reason=\"StreamLost\"} "),
+            "2");
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ class PlayedEnvironment final : public Environment {
  public:
   void CreatePod(const job::CreatePod& wanted) override { creates.push_back(wanted); }
   void DeletePod(const job::DeletePod& wanted) override { deletes.push_back(wanted); }
+  void DeleteJob(const job::Verdict& why) override { deleted_jobs.push_back(why); }
   void WriteStatus(const api::TrainingJobStatus& status) override { statuses.push_back(status); }
   void Tell(job::Report report) override { reports.push_back(std::move(report)); }
   void Persist(membership::Persist persist) override { persists.push_back(std::move(persist)); }
@@ -31,6 +32,7 @@ class PlayedEnvironment final : public Environment {
   }
   void CloseStream(membership::StreamId stream) override { closed.push_back(stream); }
 
+  std::vector<job::Verdict> deleted_jobs;
   std::vector<job::CreatePod> creates;
   std::vector<job::DeletePod> deletes;
   std::vector<api::TrainingJobStatus> statuses;
@@ -94,7 +96,8 @@ class ReignTest : public testing::Test {
 
   api::TrainingJob job_;
   runtime::ManualClock clock_{base::WallTime(seconds(1000000))};
-  JobMetrics metrics_{"default"};
+  runtime::Metrics registry_;
+  JobMetrics metrics_{registry_, "default"};
   const runtime::Logger log_{{}};
   PlayedEnvironment environment_;
 };

@@ -1,0 +1,116 @@
+#include "operator/app/kube_environment.h"
+
+#include <utility>
+
+#include "operator/job/rules.h"
+#include "operator/kube/job_events.h"
+#include "operator/kube/status_apply.h"
+
+namespace muster::app {
+
+using runtime::TaskResult;
+
+KubeEnvironment::KubeEnvironment(const KubeServices& services, const api::TrainingJob& job,
+                                 std::shared_ptr<RecordStore> store,
+                                 std::function<void(Input)> post)
+    : services_(services),
+      requests_(std::make_shared<KubeRequests>(services.access, std::move(store), std::move(post))),
+      job_(std::make_shared<const api::TrainingJob>(job)),
+      written_(job.status) {}
+
+void KubeEnvironment::SetJob(const api::TrainingJob& job) {
+  job_ = std::make_shared<const api::TrainingJob>(job);
+}
+
+void KubeEnvironment::Put(const std::string& object, Request request) {
+  runtime::KeyedTasks& writes = services_.writes;
+  const std::string events = job_->uid + "/events";
+  writes.Put(job_->uid + "/" + object, [&writes, events, requests = requests_,
+                                        request = std::move(request)](std::stop_token stop) {
+    const TaskResult result = request(*requests, std::move(stop));
+    writes.Put(events,
+               [requests](std::stop_token s) { return requests->PostEvents(std::move(s)); });
+    return result;
+  });
+}
+
+void KubeEnvironment::PutObjects() {
+  const auto put = [this](const kube::JobObject& object, bool gone) {
+    const std::string key = std::string(object.resource.plural) + "/" + object.key.name;
+    std::string& last = objects_[key];
+    const std::string wanted = gone ? "gone" : object.body;
+    if (last == wanted) return;
+    last = wanted;
+    Put(key, [object, gone](KubeRequests& requests, std::stop_token stop) {
+      return requests.PutObject(object, gone, std::move(stop));
+    });
+  };
+  if (job::IsTerminal(written_.state)) {
+    for (const kube::JobObject& object : kube::ObjectsOfTheLiving(*job_)) put(object, true);
+    return;
+  }
+  const kube::JobObjectSettings settings{services_.access.ca_bundle(),
+                                         services_.access.worker.metrics_port};
+  for (const kube::JobObject& object : kube::MakeJobObjects(*job_, settings)) put(object, false);
+}
+
+void KubeEnvironment::CreatePod(const job::CreatePod& wanted) {
+  Put("pods/" + wanted.name, [job = job_, wanted](KubeRequests& requests, std::stop_token stop) {
+    return requests.CreatePod(job, wanted, std::move(stop));
+  });
+}
+
+void KubeEnvironment::DeletePod(const job::DeletePod& wanted) {
+  Put("pods/" + wanted.name, [job = job_, wanted](KubeRequests& requests, std::stop_token stop) {
+    return requests.DeletePod(job, wanted, std::move(stop));
+  });
+}
+
+void KubeEnvironment::DeleteJob(const job::Verdict& why) {
+  Put("job", [job = job_, why](KubeRequests& requests, std::stop_token stop) {
+    return requests.DeleteJob(job, why, std::move(stop));
+  });
+}
+
+void KubeEnvironment::WriteStatus(const api::TrainingJobStatus& status) {
+  if (kube::SameApplied(written_, status)) return;
+  const kube::EventSource source{*job_, services_.access.instance,
+                                 services_.access.clock.WallNow()};
+  requests_->HoldEvents(kube::EventsOfStatus(source, written_.conditions, status.conditions));
+  written_ = status;
+  PutObjects();
+  Put("status", [job = job_, status](KubeRequests& requests, std::stop_token stop) {
+    return requests.WriteStatus(job, status, std::move(stop));
+  });
+}
+
+void KubeEnvironment::Tell(job::Report report) {
+  const kube::EventSource source{*job_, services_.access.instance,
+                                 services_.access.clock.WallNow()};
+  auto events = kube::EventsOfReport(source, report);
+  // Each comes with a change of the status, and after it.
+  if (!events.empty()) requests_->HoldEvents(std::move(events));
+}
+
+void KubeEnvironment::Persist(membership::Persist persist) {
+  services_.records.Put(job_->uid,
+                        [requests = requests_, persist = std::move(persist)](std::stop_token) {
+                          requests->Persist(persist);
+                          return TaskResult::kDone;
+                        });
+}
+
+absl::Status KubeEnvironment::Listen() {
+  services_.streams.Accept(job_->uid);
+  return absl::OkStatus();
+}
+
+void KubeEnvironment::Send(membership::StreamId stream, const api::FromCoordinator& message) {
+  services_.streams.Send(stream, message);
+}
+
+void KubeEnvironment::CloseStream(membership::StreamId stream) {
+  services_.streams.CloseStream(stream);
+}
+
+}  // namespace muster::app

@@ -1,0 +1,188 @@
+#include "operator/app/kube_requests.h"
+
+#include <utility>
+
+#include "operator/job/reasons.h"
+#include "operator/kube/changes.h"
+#include "operator/kube/job_events.h"
+#include "operator/kube/status_apply.h"
+
+namespace muster::app {
+namespace {
+
+using runtime::MutexLock;
+using runtime::TaskResult;
+
+// A request that hangs longer is made again on another connection.
+constexpr base::Duration kRequestTimeout = std::chrono::seconds(10);
+// Older ones are forgotten when so many wait: what they say is in status and log as well.
+constexpr std::size_t kMostEvents = 128;
+
+kube::Call CallUntil(std::stop_token stop) { return {kRequestTimeout, std::move(stop)}; }
+
+// Nothing was said about the request itself: the next try may succeed.
+bool IsPassing(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kUnauthenticated:
+      return true;
+    default:
+      return false;
+  }
+}
+
+template <typename Notes>
+void Append(std::deque<kube::EventNote>& to, Notes& notes) {
+  for (kube::EventNote& note : notes) to.push_back(std::move(note));
+  while (to.size() > kMostEvents) to.pop_front();
+}
+
+}  // namespace
+
+TaskResult KubeRequests::Settle(const absl::Status& status, const std::string& what) const {
+  if (status.ok() || status.code() == absl::StatusCode::kCancelled) return TaskResult::kDone;
+  access_.log.Warning("kube", what, {{"error", base::Message(status)}});
+  return IsPassing(status.code()) ? TaskResult::kRetry : TaskResult::kDone;
+}
+
+TaskResult KubeRequests::CreatePod(const Job& job, const job::CreatePod& wanted,
+                                   std::stop_token stop) {
+  kube::WorkerPodSettings settings = access_.worker;
+  settings.ca_config_map = kube::CaConfigMapName(*job);
+  settings.avoid_nodes = wanted.avoid_nodes;
+  const auto body = kube::MakePodBody(*job, wanted, settings);
+  if (!body.ok()) {
+    post_(Input(
+        job::Change(job::PodRefused{wanted.name, wanted.member, job::reasons::kTemplateRefused,
+                                    base::Message(body.status())})));
+    return Settle(body.status(), "cannot make pod " + wanted.name);
+  }
+  if (!access_.may_write()) return TaskResult::kDone;
+  const auto made =
+      access_.client.Create(kube::kPods, job->ns, *body, false, CallUntil(std::move(stop)));
+  // The name says which pod it is: one that is there is this one.
+  if (made.status().code() == absl::StatusCode::kAlreadyExists) return TaskResult::kDone;
+  if (made.ok()) {
+    const kube::EventSource source{*job, access_.instance, access_.clock.WallNow()};
+    AddEvents({kube::EventOfCreate(source, wanted)});
+  }
+  if (auto refused = kube::RefusalOf(wanted, made.status())) {
+    post_(Input(job::Change(*std::move(refused))));
+  }
+  return Settle(made.status(), "cannot create pod " + wanted.name);
+}
+
+TaskResult KubeRequests::DeletePod(const Job& job, const job::DeletePod& wanted,
+                                   std::stop_token stop) {
+  if (!access_.may_write()) return TaskResult::kDone;
+  kube::DeleteOptions options;
+  options.uid = wanted.uid;
+  if (wanted.force) options.grace_seconds = 0;
+  const absl::Status gone = access_.client.Delete(kube::kPods, {job->ns, wanted.name}, options,
+                                                  CallUntil(std::move(stop)));
+  // Gone, or another one by now: what was to be deleted is not there.
+  if (gone.code() == absl::StatusCode::kNotFound || gone.code() == absl::StatusCode::kAborted) {
+    return TaskResult::kDone;
+  }
+  if (gone.ok()) {
+    const kube::EventSource source{*job, access_.instance, access_.clock.WallNow()};
+    AddEvents({kube::EventOfDelete(source, wanted)});
+  }
+  return Settle(gone, "cannot delete pod " + wanted.name);
+}
+
+TaskResult KubeRequests::WriteStatus(const Job& job, const api::TrainingJobStatus& status,
+                                     std::stop_token stop) {
+  if (!access_.may_write()) return TaskResult::kDone;
+  kube::ApplyOptions options;
+  options.field_manager = kube::kStatusManager;
+  options.subresource = "status";
+  const auto written = access_.client.Apply(kube::kTrainingJobs, {job->ns, job->name},
+                                            kube::StatusApplyBody(*job, status), options,
+                                            CallUntil(std::move(stop)));
+  if (written.ok()) ReleaseEvents();
+  // The job is gone, or another has its name: nobody wants this status.
+  if (written.status().code() == absl::StatusCode::kNotFound ||
+      written.status().code() == absl::StatusCode::kAborted) {
+    return TaskResult::kDone;
+  }
+  return Settle(written.status(), "cannot write the status of " + job->ns + "/" + job->name);
+}
+
+TaskResult KubeRequests::DeleteJob(const Job& job, const job::Verdict& why, std::stop_token stop) {
+  if (!access_.may_write()) return TaskResult::kDone;
+  access_.log.Info("plan", "delete job " + job->ns + "/" + job->name,
+                   {{"reason", why.reason}, {"message", why.message}});
+  kube::DeleteOptions options;
+  options.uid = job->uid;
+  options.propagation = kube::Propagation::kBackground;
+  const absl::Status gone = access_.client.Delete(kube::kTrainingJobs, {job->ns, job->name},
+                                                  options, CallUntil(std::move(stop)));
+  if (gone.code() == absl::StatusCode::kNotFound || gone.code() == absl::StatusCode::kAborted) {
+    return TaskResult::kDone;
+  }
+  return Settle(gone, "cannot delete job " + job->ns + "/" + job->name);
+}
+
+TaskResult KubeRequests::PutObject(const kube::JobObject& object, bool gone, std::stop_token stop) {
+  if (!access_.may_write()) return TaskResult::kDone;
+  const std::string what = std::string(object.resource.kind) + " " + kube::ToString(object.key);
+  if (gone) {
+    const absl::Status deleted =
+        access_.client.Delete(object.resource, object.key, {}, CallUntil(std::move(stop)));
+    if (deleted.code() == absl::StatusCode::kNotFound) return TaskResult::kDone;
+    return Settle(deleted, "cannot delete " + what);
+  }
+  const auto applied = access_.client.Apply(object.resource, object.key, object.body, {},
+                                            CallUntil(std::move(stop)));
+  return Settle(applied.status(), "cannot apply " + what);
+}
+
+void KubeRequests::Persist(const membership::Persist& persist) {
+  membership::Persisted persisted;
+  persisted.outcome = access_.may_write()
+                          ? store_->Persist(persist.expected, persist.next, &persisted.current)
+                          : api::PersistOutcome::kUnknown;
+  post_(Input(membership::Event(std::move(persisted))));
+}
+
+TaskResult KubeRequests::PostEvents(std::stop_token stop) {
+  while (auto event = NextEvent()) {
+    if (!access_.may_write() || stop.stop_requested()) return TaskResult::kDone;
+    const absl::Status posted = access_.client.PostEvent(*event, CallUntil(stop));
+    const TaskResult result = Settle(posted, "cannot post an Event");
+    if (result == TaskResult::kRetry) return result;
+    MutexLock lock(mutex_);
+    // Unless it was forgotten meanwhile.
+    if (!ready_.empty() && ready_.front().name == event->name) ready_.pop_front();
+  }
+  return TaskResult::kDone;
+}
+
+void KubeRequests::AddEvents(std::vector<kube::EventNote> events) {
+  MutexLock lock(mutex_);
+  Append(ready_, events);
+}
+
+void KubeRequests::HoldEvents(std::vector<kube::EventNote> events) {
+  MutexLock lock(mutex_);
+  Append(held_, events);
+}
+
+void KubeRequests::ReleaseEvents() {
+  MutexLock lock(mutex_);
+  Append(ready_, held_);
+  held_.clear();
+}
+
+std::optional<kube::EventNote> KubeRequests::NextEvent() {
+  MutexLock lock(mutex_);
+  if (ready_.empty()) return std::nullopt;
+  return ready_.front();
+}
+
+}  // namespace muster::app

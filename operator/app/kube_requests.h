@@ -1,0 +1,78 @@
+// The requests that one job's environment makes of an API server. Each blocks its caller, a task's
+// thread, and says whether it is to be made again.
+//
+// Safe from every thread. Nothing is sent while this process does not lead.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "operator/api/training_job.h"
+#include "operator/app/environment.h"
+#include "operator/app/record_store.h"
+#include "operator/kube/apply.h"
+#include "operator/kube/client.h"
+#include "operator/kube/job_objects.h"
+#include "operator/runtime/clock.h"
+#include "operator/runtime/keyed_tasks.h"
+#include "operator/runtime/log.h"
+#include "operator/runtime/mutex.h"
+
+namespace muster::app {
+
+// What the requests of all jobs share; it outlives them.
+struct KubeAccess {
+  const kube::Client& client;
+  // Asked immediately before each request: does this process still lead?
+  std::function<bool()> may_write;
+  kube::WorkerPodSettings worker;
+  // Whom members believe, as it is now.
+  std::function<std::string()> ca_bundle;
+  std::string instance;  // of this operator, in Events
+  const runtime::Logger& log;
+  const runtime::Clock& clock;
+};
+
+class KubeRequests final {
+ public:
+  using Job = std::shared_ptr<const api::TrainingJob>;
+
+  KubeRequests(const KubeAccess& access, std::shared_ptr<RecordStore> store,
+               std::function<void(Input)> post)
+      : access_(access), store_(std::move(store)), post_(std::move(post)) {}
+
+  runtime::TaskResult CreatePod(const Job& job, const job::CreatePod& wanted, std::stop_token stop);
+  runtime::TaskResult DeletePod(const Job& job, const job::DeletePod& wanted, std::stop_token stop);
+  runtime::TaskResult WriteStatus(const Job& job, const api::TrainingJobStatus& status,
+                                  std::stop_token stop);
+  runtime::TaskResult DeleteJob(const Job& job, const job::Verdict& why, std::stop_token stop);
+  // Applied, or (`gone`) deleted.
+  runtime::TaskResult PutObject(const kube::JobObject& object, bool gone, std::stop_token stop);
+  // Answered by membership::Persisted, once.
+  void Persist(const membership::Persist& persist);
+  // Those that are ready, in their order.
+  runtime::TaskResult PostEvents(std::stop_token stop);
+
+  // Events wait here: for their turn, or (held) for the status that they tell of.
+  void AddEvents(std::vector<kube::EventNote> events);
+  void HoldEvents(std::vector<kube::EventNote> events);
+
+ private:
+  runtime::TaskResult Settle(const absl::Status& status, const std::string& what) const;
+  void ReleaseEvents();
+  std::optional<kube::EventNote> NextEvent();
+
+  const KubeAccess& access_;
+  const std::shared_ptr<RecordStore> store_;
+  const std::function<void(Input)> post_;
+  runtime::Mutex mutex_;
+  std::deque<kube::EventNote> held_ MUSTER_GUARDED_BY(mutex_);
+  std::deque<kube::EventNote> ready_ MUSTER_GUARDED_BY(mutex_);
+};
+
+}  // namespace muster::app
