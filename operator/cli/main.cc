@@ -8,6 +8,8 @@
 #include "operator/app/coordinator.h"
 #include "operator/cli/explain.h"
 #include "operator/cli/field_tables.h"
+#include "operator/cli/job_commands.h"
+#include "operator/cli/operator.h"
 #include "operator/cli/options.h"
 #include "operator/cli/run.h"
 #include "operator/cli/validate.h"
@@ -40,6 +42,8 @@ struct Execute {
     std::cout << "muster " << runtime::Version() << " (build " << runtime::BuildId() << ")\n";
     return kExitSucceeded;
   }
+  int operator()(const OperatorFlags& flags) const { return RunOperatorCommand(flags, std::cerr); }
+  int operator()(const JobFlags& flags) const { return RunJobCommand(flags, std::cout, std::cerr); }
   int operator()(const CrdOptions& options) const {
     std::cout << (options.tables ? FieldTables() : api::CrdYaml());
     return kExitSucceeded;

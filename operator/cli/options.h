@@ -1,6 +1,7 @@
 // What a command line asks for, as plain structs: everything after this is typed.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <variant>
 #include <vector>
@@ -34,6 +35,41 @@ struct ExplainOptions {
   std::string field;  // empty: the whole table
 };
 
+// Which cluster, for every command that talks to one.
+struct ClusterFlags {
+  std::string kubeconfig;  // empty: KUBECONFIG, ~/.kube/config, or the pod's service account
+  std::string context;     // empty: the kubeconfig's
+  std::string ns;          // empty: the context's
+};
+
+struct OperatorFlags {
+  ClusterFlags cluster;
+  std::vector<std::string> watch_namespaces;  // empty: all
+  std::string membership_address = "0.0.0.0:7420";
+  std::vector<std::string> advertise;  // empty: the headless Service's name
+  std::string metrics_address = "0.0.0.0:8080";
+  std::string worker_image;
+  double lease_seconds = 5;
+  double renew_seconds = 3;
+  double retry_seconds = 1;
+  std::string audit_dir;  // for tests
+  std::string log_format = "json";
+};
+
+enum class JobVerb { kStatus, kLogs, kEvents, kSuspend, kResume, kScale };
+
+// `muster status JOB` and its like.
+struct JobFlags {
+  ClusterFlags cluster;
+  JobVerb verb = JobVerb::kStatus;
+  std::string job;
+  Output output = Output::kText;  // status
+  bool follow = false;            // logs
+  std::int64_t tail = -1;         // logs; -1: all
+  std::string member;             // logs; empty: of all
+  int replicas = 0;               // scale
+};
+
 struct VersionOptions {};
 
 // The coordinator that `muster run` starts; not for people.
@@ -54,7 +90,7 @@ struct Said {
 };
 
 using Command = std::variant<Said, RunOptions, ValidateOptions, ExplainOptions, VersionOptions,
-                             CrdOptions, CoordinatorOptions>;
+                             OperatorFlags, JobFlags, CrdOptions, CoordinatorOptions>;
 
 // Exit statuses of `muster`.
 inline constexpr int kExitSucceeded = 0;

@@ -7,6 +7,7 @@
 #include "operator/api/schema.h"
 #include "operator/cli/fault_spec.h"
 #include "operator/cli/options.h"
+#include "operator/cli/parse_operator.h"
 
 namespace muster::cli {
 namespace {
@@ -204,9 +205,13 @@ Command ParseCommandLine(const std::vector<std::string>& args) {
   ExplainOptions explain;
   CrdOptions crd;
   CoordinatorOptions coordinator;
+  OperatorFlags the_operator;
   FaultTexts faults;
   std::string output = "text";
   AddRun(app, run, faults, output);
+  AddOperator(app, the_operator);
+  JobFlags job;
+  AddJobCommands(app, job, output);
   AddOthers(app, validate, explain, crd, coordinator, output);
   std::vector<std::string> reversed(args.rbegin(), args.rend());  // as CLI11 wants it
   std::string command;
@@ -238,6 +243,11 @@ Command ParseCommandLine(const std::vector<std::string>& args) {
     return validate;
   }
   if (command == "explain") return explain;
+  if (command == "operator") return the_operator;
+  if (!job.job.empty()) {
+    job.output = form;
+    return job;
+  }
   if (command == "crd") return crd;
   if (command == "coordinator") return coordinator;
   return Said{app.help(), args.empty() ? kExitUsage : 0};

@@ -31,8 +31,11 @@ void AddResult(const local::Outcome& outcome, const RunState& state,
   }
 }
 
-void AddTable(const api::TrainingJobStatus& status, std::vector<std::string>& lines) {
-  if (status.rescales.empty()) return;
+}  // namespace
+
+std::vector<std::string> RescaleLines(const api::TrainingJobStatus& status) {
+  std::vector<std::string> lines;
+  if (status.rescales.empty()) return lines;
   std::string head = "changes of membership (" + std::to_string(status.rescale_count);
   if (status.rescale_count > static_cast<std::int64_t>(status.rescales.size())) {
     head += ", the last " + std::to_string(status.rescales.size()) + " shown";
@@ -49,7 +52,10 @@ void AddTable(const api::TrainingJobStatus& status, std::vector<std::string>& li
                     Milliseconds(r.recompute_seconds, 6) + Milliseconds(r.stall_seconds, 6) +
                     PadLeft(std::to_string(r.slots_recomputed), 6) + "  " + r.cause);
   }
+  return lines;
 }
+
+namespace {
 
 // The sentence; the last lines of a worker's log, which may follow in the message, stand apart.
 void AddFailure(const api::Condition* failed, std::vector<std::string>& lines) {
@@ -95,7 +101,8 @@ std::vector<std::string> SummaryLines(const local::Outcome& outcome, const RunSt
   std::vector<std::string> lines;
   AddEnding(outcome, resume_command, lines);
   AddResult(outcome, state, lines);
-  if (!quiet) AddTable(outcome.status, lines);
+  if (!quiet)
+    for (std::string& line : RescaleLines(outcome.status)) lines.push_back(std::move(line));
   lines.push_back("wall time      " + Span(base::ToSeconds(state.now - state.started)));
   for (const std::string& fault : outcome.unfired_faults) {
     lines.push_back("a fault never fired: " + fault +

@@ -15,6 +15,9 @@ namespace muster::cli {
 std::vector<std::string> SummaryLines(const local::Outcome& outcome, const RunState& state,
                                       const std::string& resume_command, bool quiet);
 
+// The table of changes of membership; none: no lines.
+std::vector<std::string> RescaleLines(const api::TrainingJobStatus& status);
+
 // 0, 1, 2 or 130, as options.h has them.
 int ExitStatus(const local::Outcome& outcome);
 

@@ -72,6 +72,47 @@ TEST(ParseOptionsTest, ReadsTheOtherCommands) {
       "/x");
 }
 
+TEST(ParseOptionsTest, ReadsTheOperatorsFlags) {
+  const Command command = ParseCommandLine(
+      {"operator", "--worker-image", "i", "--watch-namespaces", "a,b", "--advertise", "h:1,g:2",
+       "--leader-elect-lease-duration", "15s", "--leader-elect-retry-period", "500ms",
+       "--kubeconfig", "k", "--context", "c", "-n", "ns"});
+  ASSERT_TRUE(std::holds_alternative<OperatorFlags>(command)) << Text(command);
+  const OperatorFlags& flags = std::get<OperatorFlags>(command);
+  EXPECT_EQ(flags.worker_image, "i");
+  EXPECT_EQ(flags.watch_namespaces, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(flags.advertise, (std::vector<std::string>{"h:1", "g:2"}));
+  EXPECT_EQ(flags.lease_seconds, 15);
+  EXPECT_EQ(flags.renew_seconds, 3);
+  EXPECT_EQ(flags.retry_seconds, 0.5);
+  EXPECT_EQ(flags.cluster.kubeconfig, "k");
+  EXPECT_EQ(flags.cluster.context, "c");
+  EXPECT_EQ(flags.cluster.ns, "ns");
+}
+
+TEST(ParseOptionsTest, ReadsTheCommandsAboutAJob) {
+  const std::pair<std::vector<std::string>, JobVerb> verbs[] = {
+      {{"status", "j"}, JobVerb::kStatus}, {{"logs", "j"}, JobVerb::kLogs},
+      {{"events", "j"}, JobVerb::kEvents}, {{"suspend", "j"}, JobVerb::kSuspend},
+      {{"resume", "j"}, JobVerb::kResume}, {{"scale", "j", "--replicas", "3"}, JobVerb::kScale},
+  };
+  for (const auto& [args, verb] : verbs) {
+    const Command command = ParseCommandLine(args);
+    ASSERT_TRUE(std::holds_alternative<JobFlags>(command)) << Text(command);
+    EXPECT_EQ(std::get<JobFlags>(command).verb, verb);
+    EXPECT_EQ(std::get<JobFlags>(command).job, "j");
+  }
+  const Command logs = ParseCommandLine(
+      {"logs", "j", "-f", "--tail", "5", "--member", "3.2", "-n", "team", "--context", "c"});
+  const JobFlags& flags = std::get<JobFlags>(logs);
+  EXPECT_TRUE(flags.follow);
+  EXPECT_EQ(flags.tail, 5);
+  EXPECT_EQ(flags.member, "3.2");
+  EXPECT_EQ(flags.cluster.ns, "team");
+  const Command status = ParseCommandLine({"status", "j", "-o", "json"});
+  EXPECT_EQ(std::get<JobFlags>(status).output, Output::kJson);
+}
+
 TEST(ParseOptionsTest, WrongUseIsStatusTwoWithASentence) {
   const std::vector<std::vector<std::string>> wrong = {
       {},
@@ -87,6 +128,11 @@ TEST(ParseOptionsTest, WrongUseIsStatusTwoWithASentence) {
       {"validate"},
       {"frobnicate"},
       {"run", "a", "--frobnicate"},
+      {"operator"},
+      {"operator", "--worker-image", "i", "--leader-elect-retry-period", "soon"},
+      {"status"},
+      {"scale", "j"},
+      {"scale", "j", "--replicas", "0"},
   };
   for (const std::vector<std::string>& args : wrong) {
     const Command command = ParseCommandLine(args);
