@@ -183,7 +183,7 @@ class ClusterCase(unittest.TestCase):
         """A new namespace for the test; Kubernetes takes seconds to remove one, and nobody waits for that."""
         name = f"test-{os.getpid()}-{time.monotonic_ns() // 1000000}"
         apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}})
-        self.addCleanup(kubectl, "delete", "namespace", name, "--wait=false")
+        self.addCleanup(kubectl, "delete", "namespace", name, "--wait=false", "--ignore-not-found")
         wait_until(lambda: try_kubectl("-n", name, "get", "serviceaccount", "default").returncode == 0, 20,
                    f"{name} has its service account")
         return name
