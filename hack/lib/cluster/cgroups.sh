@@ -48,6 +48,8 @@ join_cgroup() {
   for mount in $(cgroup_mounts); do echo "$2" >"$mount/$1/cgroup.procs"; done
 }
 
+# Of what is in it, as far as it can be read: groups and processes go while one looks. Nobody relies on its saying
+# nothing: kill_cgroup removes the folders as well, and says when they stay.
 cgroup_pids() {
   local tree
   tree=$(cgroup_tree "$1")
@@ -79,6 +81,7 @@ kill_cgroup() {
   for _ in $(seq 150); do
     pids=$(cgroup_pids "$1")
     [ -n "$pids" ] || break
+    # Some may have ended since; who is left after all rounds is named below.
     # shellcheck disable=SC2086  # a list of numbers
     kill -KILL $pids 2>/dev/null || true
     thaw_tree "$1"
@@ -87,10 +90,11 @@ kill_cgroup() {
   pids=$(cgroup_pids "$1" | tr '\n' ' ')
   [ -z "$pids" ] || die "these processes of the cgroup $1 do not die: $pids"
   for mount in $(cgroup_mounts) /sys/fs/cgroup/unified; do
-    for _ in 1 2 3 4 5; do
+    for _ in $(seq 20); do
       [ -d "$mount/$1" ] || break
       find "$mount/$1" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.1
     done
+    [ ! -d "$mount/$1" ] || die "the cgroup $mount/$1 cannot be removed"
   done
 }
 

@@ -79,8 +79,7 @@ apply_cuts() {
       printf '}\n'
     } | nft -f - || die "nft refused the rules for $STATE/cuts"
   else
-    ! nft list table bridge "$NAME" >/dev/null 2>&1 || nft delete table bridge "$NAME" ||
-      die "nft did not take back the rules of the cuts"
+    drop_rules
   fi
   for node in $(nodes); do
     if is_on "$node"; then plug_cable "$node"; fi

@@ -93,24 +93,22 @@ save_machine() {
   [ "$(sysctl -n fs.inotify.max_user_instances)" -ge 1024 ] || sysctl -qw fs.inotify.max_user_instances=1024
 }
 
-# clean_machine: everything that has our name, whatever state a crash left it in. Says nothing.
+# clean_machine: everything that has our name, whatever state a crash left it in. Says nothing but what stays.
 clean_machine() {
   local name
   rm -f "$STATE/up"
   kill_cgroup $NAME
-  for name in $(ip -o link show | grep -oE "\b$NAME-n[0-9]+" | sort -u || true); do
-    ip link del "$name" 2>/dev/null || true
-  done
-  for name in $(ip netns list 2>/dev/null | grep -oE "^$NAME-n[0-9]+" || true); do ip netns del "$name"; done
-  ip link del $BRIDGE 2>/dev/null || true # its routes go with it
-  nft delete table bridge $NAME 2>/dev/null || true
+  for name in "/sys/class/net/$NAME"-n[0-9]*; do drop_link "${name##*/}"; done
+  for name in "/run/netns/$NAME"-n[0-9]*; do drop_namespace "${name##*/}"; done
+  drop_link $BRIDGE # its routes go with it
+  drop_rules
   if [ -s "$STATE/sysctl" ] && ! sysctl -q -p "$STATE/sysctl" >/dev/null; then
     echo "muster: warning: not all sysctls could be put back; they were: $(tr '\n' ';' <"$STATE/sysctl")" >&2
   fi
   [ -f "$STATE/.muster-cluster" ] || return 0 # not our folder
   if [ ! -e "$STATE/netns-was-mounted" ] && [ -z "$(ls -A /run/netns 2>/dev/null)" ]; then
-    umount /run/netns 2>/dev/null || true
-    rmdir /run/netns 2>/dev/null || true
+    ! grep -q ' /run/netns ' /proc/self/mountinfo || umount /run/netns || die "/run/netns cannot be unmounted"
+    [ ! -d /run/netns ] || rmdir /run/netns || die "/run/netns cannot be removed"
   fi
   ! grep -q " $STATE/" /proc/self/mountinfo || die "something is mounted below $STATE; unmount it, then: hack/cluster down"
   rm -rf --one-file-system "$STATE"

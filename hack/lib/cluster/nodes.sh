@@ -32,8 +32,8 @@ make_node_network() {
 }
 
 remove_node_network() {
-  ip link del "$NAME-$1" 2>/dev/null || true
-  ip netns del "$NAME-$1" 2>/dev/null || true
+  drop_link "$NAME-$1"
+  drop_namespace "$NAME-$1"
 }
 
 # What a node finds at its first start: configuration, certificates by path, the pause image.

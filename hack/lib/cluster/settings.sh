@@ -72,3 +72,20 @@ require_node() {
 
 node_ip() { echo "$NODE_NET.$((10 + ${1#n}))"; }
 pod_cidr() { echo "$POD_NET.${1#n}.0/24"; }
+
+# Three that remove what may be there. What is not there is fine, also when it goes in this moment, as a link does with
+# its other end; what is there and stays is an error.
+drop_link() {
+  [ -e "/sys/class/net/$1" ] || return 0
+  ip link del "$1" 2>/dev/null || [ ! -e "/sys/class/net/$1" ] || die "the network link $1 cannot be removed"
+}
+
+drop_namespace() {
+  [ -e "/run/netns/$1" ] || return 0
+  ip netns del "$1" || die "the network namespace $1 cannot be removed"
+}
+
+drop_rules() {
+  ! nft list table bridge $NAME >/dev/null 2>&1 || nft delete table bridge $NAME ||
+    die "the nftables table bridge $NAME cannot be removed"
+}
