@@ -148,11 +148,7 @@ struct Leadership::Impl {
     for (const auto& informer : pods) {
       if (known == nullptr) known = informer->store().Find(pod.key);
     }
-    // The cache may lag behind a pod that has just started: its member comes again.
-    if (known == nullptr) {
-      return base::Unavailable("pod " + kube::ToString(pod.key) + " is not known yet");
-    }
-    return kube::CheckClaim(pod, &known->value, claim);
+    return kube::CheckClaim(pod, known == nullptr ? nullptr : &known->value, claim);
   }
 
   const Options options;

@@ -44,9 +44,12 @@ absl::StatusOr<TokenPod> PodOfToken(const TokenReview& review, const std::string
 
 absl::Status CheckClaim(const TokenPod& token, const PodRecord* pod, const MemberClaim& claim) {
   const std::string name = "pod " + ToString(token.key);
-  if (pod == nullptr) return Denied(name + ", whose token it is, is not known as a worker");
+  if (pod == nullptr) {
+    return base::Unavailable(name + ", whose token it is, is not known as a worker yet");
+  }
   if (pod->pod.uid != token.uid) {
-    return Denied(name + " has uid " + pod->pod.uid + ", the token is that of " + token.uid);
+    return base::Unavailable(name + " has uid " + pod->pod.uid + ", the token is that of " +
+                             token.uid + ": one of them is older");
   }
   if (pod->controller_uid != claim.job_uid) {
     return Denied(name + " belongs to the job with uid " + pod->controller_uid + ", not to " +

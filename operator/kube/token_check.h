@@ -25,8 +25,10 @@ struct TokenPod {
 };
 absl::StatusOr<TokenPod> PodOfToken(const TokenReview& review, const std::string& audience);
 
-// PermissionDenied says what differs: the pod is gone or another one, it belongs to another job, or
-// it is another member's. `pod` is the one of that name; null: there is none.
+// `pod` is the one of that name as the cache has it; null: it has none. Unavailable: the cache has
+// not heard of this pod yet, or still has the one before it under the same name (a token of a pod
+// that is gone passes no review); the member comes again. PermissionDenied says what differs: it
+// belongs to another job, or it is another member's.
 absl::Status CheckClaim(const TokenPod& token, const PodRecord* pod, const MemberClaim& claim);
 
 }  // namespace muster::kube
