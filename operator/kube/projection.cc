@@ -89,25 +89,6 @@ absl::StatusOr<NodeRecord> ProjectNode(const Json& object, const std::string& ra
   return node;
 }
 
-absl::StatusOr<LeaseRecord> ProjectLease(const Json& object) {
-  LeaseRecord lease;
-  lease.key = {TextAt(object, {"metadata", "namespace"}), TextAt(object, {"metadata", "name"})};
-  lease.uid = TextAt(object, {"metadata", "uid"});
-  lease.version = TextAt(object, {"metadata", "resourceVersion"});
-  const Json& spec = At(object, {"spec"});
-  lease.holder = TextAt(spec, {"holderIdentity"});
-  lease.duration_seconds = static_cast<std::int32_t>(IntegerAt(spec, {"leaseDurationSeconds"}));
-  lease.transitions = static_cast<std::int32_t>(IntegerAt(spec, {"leaseTransitions"}));
-  MUSTER_RETURN_IF_ERROR(ReadTime(spec, {"acquireTime"}, lease.acquire_time));
-  MUSTER_RETURN_IF_ERROR(ReadTime(spec, {"renewTime"}, lease.renew_time));
-  return lease;
-}
-
-absl::StatusOr<LeaseRecord> ParseLease(std::string_view json) {
-  MUSTER_ASSIGN_OR_RETURN(const Json object, ParseObject(json, "the lease"));
-  return ProjectLease(object);
-}
-
 std::string FormatMicroTime(base::WallTime time) {
   const auto micros =
       std::chrono::floor<std::chrono::microseconds>(time.time_since_epoch()).count();
@@ -116,22 +97,6 @@ std::string FormatMicroTime(base::WallTime time) {
   std::string text = api::FormatTime(whole);  // ends in Z, and has no fraction
   text.insert(text.size() - 1, "." + base::Padded(part, 6));
   return text;
-}
-
-std::string LeaseBody(const LeaseRecord& lease) {
-  Json metadata = {{"name", lease.key.name}, {"namespace", lease.key.ns}};
-  if (!lease.uid.empty()) metadata["uid"] = lease.uid;
-  if (!lease.version.empty()) metadata["resourceVersion"] = lease.version;
-  Json spec = {{"leaseDurationSeconds", lease.duration_seconds},
-               {"leaseTransitions", lease.transitions}};
-  // Given up: the field is left out, which the kind takes for nobody.
-  if (!lease.holder.empty()) spec["holderIdentity"] = lease.holder;
-  if (lease.acquire_time) spec["acquireTime"] = FormatMicroTime(*lease.acquire_time);
-  if (lease.renew_time) spec["renewTime"] = FormatMicroTime(*lease.renew_time);
-  return Dump({{"apiVersion", "coordination.k8s.io/v1"},
-               {"kind", "Lease"},
-               {"metadata", std::move(metadata)},
-               {"spec", std::move(spec)}});
 }
 
 }  // namespace muster::kube

@@ -65,23 +65,6 @@ struct NodeRecord {
 // left out, so that a heartbeat of a kubelet changes nothing.
 absl::StatusOr<NodeRecord> ProjectNode(const Json& object, const std::string& rack_label);
 
-struct LeaseRecord {
-  ObjectKey key;
-  std::string uid;
-  std::string version;
-  std::string holder;  // empty: given up
-  std::int32_t duration_seconds = 0;
-  std::int32_t transitions = 0;
-  std::optional<base::WallTime> acquire_time;
-  std::optional<base::WallTime> renew_time;
-  friend bool operator==(const LeaseRecord&, const LeaseRecord&) = default;
-};
-absl::StatusOr<LeaseRecord> ProjectLease(const Json& object);
-absl::StatusOr<LeaseRecord> ParseLease(std::string_view json);
-// With the uid and version that it has, so that a replace is a compare-and-swap. Times with
-// microseconds, as the kind wants them.
-std::string LeaseBody(const LeaseRecord& lease);
-
 // "2026-11-21T08:00:00.000000Z": Kubernetes' MicroTime.
 std::string FormatMicroTime(base::WallTime time);
 

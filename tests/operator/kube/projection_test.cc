@@ -288,27 +288,7 @@ TEST(ProjectNodeTest, KeepsWhatDecisionsNeedAndNoTimes) {
   EXPECT_FALSE(ProjectNode(Object("{}"), "").ok());
 }
 
-TEST(LeaseTest, WritesWhatItReads) {
-  LeaseRecord lease;
-  lease.key = {"ns", "muster"};
-  lease.uid = "lu";
-  lease.version = "5";
-  lease.holder = "pod-a";
-  lease.duration_seconds = 5;
-  lease.transitions = 3;
-  lease.acquire_time = kEight;
-  lease.renew_time = kEight + std::chrono::microseconds(123456);
-  EXPECT_EQ(*ParseLease(LeaseBody(lease)), lease);
-  EXPECT_NE(LeaseBody(lease).find("2026-11-21T08:00:00.123456Z"), std::string::npos);
-  EXPECT_NE(LeaseBody(lease).find("2026-11-21T08:00:00.000000Z"), std::string::npos);
-  lease.holder.clear();
-  lease.acquire_time.reset();
-  EXPECT_EQ(*ParseLease(LeaseBody(lease)), lease);
-  EXPECT_EQ(LeaseBody(lease).find("holderIdentity"), std::string::npos);
-  EXPECT_FALSE(ParseLease("[]").ok());
-}
-
-TEST(LeaseTest, MicroTimeHasSixDigitsAlways) {
+TEST(MicroTimeTest, HasSixDigitsAlways) {
   EXPECT_EQ(FormatMicroTime(kEight + std::chrono::nanoseconds(1999)),
             "2026-11-21T08:00:00.000001Z");
   EXPECT_EQ(FormatMicroTime(base::WallTime()), "1970-01-01T00:00:00.000000Z");
