@@ -164,5 +164,22 @@ class DamagedCheckpointTest(EvidenceCase):
         self.damaged(lambda folder: (folder / "manifest.json").unlink())
 
 
+class TimedCheckpointTest(EvidenceCase):
+
+    def test_every_seconds_counts_from_the_last_commit(self):
+        manifest = job(steps=60, milliseconds=10.0, checkpoint={"everySteps": 0, "everySeconds": 1})
+        run = self.run_story(manifest)
+        events = [harness.EVENT.match(line) for line in run.lines]
+        at = [float(e[1]) for e in events if e and "committed" in e[2] and e[2].startswith("checkpoint of step")]
+        # The last one is the end's own. Lines tell tenths of a second.
+        timed = at[:-1]
+        self.assertGreaterEqual(len(timed), 3, run.tail())
+        gaps = [later - sooner for sooner, later in zip([0.0, *timed], timed)]
+        self.assertGreaterEqual(min(gaps), 0.9, at)
+        # A step in which it is asked for, and the writing, come on top.
+        self.assertLess(sorted(gaps)[len(gaps) // 2], 2.0, at)
+        self.assert_same_result(run, self.clean(manifest))
+
+
 if __name__ == "__main__":
     harness.main()
