@@ -1,15 +1,15 @@
 // Character by character: no regular expressions in what checks outside input.
 #include "operator/api/label_syntax.h"
 
+#include <absl/strings/ascii.h>
+
 #include <algorithm>
 #include <string>
 
 namespace muster::api {
 namespace {
 
-bool IsLower(char c) { return c >= 'a' && c <= 'z'; }
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsAlphanumeric(char c) { return IsLower(c) || (c >= 'A' && c <= 'Z') || IsDigit(c); }
+bool IsAlphanumeric(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)); }
 
 // At most 63 of [-A-Za-z0-9_.], letters or digits at both ends.
 bool IsName(std::string_view text) {
@@ -26,8 +26,9 @@ bool IsDomain(std::string_view text) {
     const std::size_t dot = text.find('.');
     const std::string_view label = text.substr(0, dot);
     if (label.empty() || label.front() == '-' || label.back() == '-') return false;
-    const bool known = std::all_of(label.begin(), label.end(),
-                                   [](char c) { return IsLower(c) || IsDigit(c) || c == '-'; });
+    const bool known = std::all_of(label.begin(), label.end(), [](char c) {
+      return (IsAlphanumeric(c) && !absl::ascii_isupper(static_cast<unsigned char>(c))) || c == '-';
+    });
     if (!known) return false;
     if (dot == std::string_view::npos) return true;
     text.remove_prefix(dot + 1);
@@ -44,9 +45,7 @@ bool IsLabelKey(std::string_view key) {
 
 bool IsAnnotationKey(std::string_view key) {
   std::string lower(key);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
+  absl::AsciiStrToLower(&lower);
   return IsLabelKey(lower);
 }
 

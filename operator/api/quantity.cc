@@ -1,6 +1,8 @@
 // Spells durations, instants and numbers; integer arithmetic throughout, so nothing is rounded.
 #include "operator/api/quantity.h"
 
+#include <absl/strings/ascii.h>
+
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -30,7 +32,7 @@ absl::Status NotDuration(std::string_view text) {
                                "\" is not a duration such as 500ms, 1s or 1h30m");
 }
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsDigit(char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); }
 
 // Reads "1.5" off the front as a whole part and nanos of a fraction.
 struct Decimal {

@@ -13,12 +13,6 @@ namespace {
 
 constexpr std::int64_t kListAllPage = 500;
 
-std::string Named(std::string_view verb, const Resource& resource, std::string_view rest) {
-  std::string text = std::string(verb) + " " + std::string(resource.plural);
-  if (!rest.empty()) text += " " + std::string(rest);
-  return text;
-}
-
 // Whether the same request may be sent again, told by what came back.
 bool MaySendAgain(const absl::StatusOr<HttpResponse>& answer, const ApiError& error, bool read) {
   if (!answer.ok()) {
@@ -124,7 +118,7 @@ absl::StatusOr<std::string> Client::Get(const Resource& resource, const ObjectKe
                                         const Call& call) const {
   HttpRequest request;
   request.target = ObjectPath(resource, key);
-  return Body(std::move(request), Repeat::kRead, Named("get", resource, ToString(key)), call);
+  return Body(std::move(request), Repeat::kRead, RequestName("get", resource, ToString(key)), call);
 }
 
 absl::StatusOr<ListPage> Client::List(const Resource& resource, std::string_view ns,
@@ -141,7 +135,7 @@ absl::StatusOr<ListPage> Client::List(const Resource& resource, std::string_view
        {"continue", options.continue_token},
        {"resourceVersion", first ? options.resource_version : ""},
        {"resourceVersionMatch", first && !options.resource_version.empty() ? "NotOlderThan" : ""}});
-  const std::string what = Named("list", resource, ns);
+  const std::string what = RequestName("list", resource, ns);
   MUSTER_ASSIGN_OR_RETURN(std::string body, Body(std::move(request), Repeat::kRead, what, call));
   MUSTER_ASSIGN_OR_RETURN(const Json list, ParseObject(body, what + ": the answer"));
   body = std::string();  // the text and the tree of a long list are not kept side by side
@@ -188,7 +182,7 @@ absl::Status Client::Watch(const Resource& resource, std::string_view ns,
                            {"timeoutSeconds", std::to_string(std::max<std::int64_t>(seconds, 1))}});
   request.timeout = std::min<base::Duration>(options.idle_timeout, std::chrono::seconds(30));
   request.idle_timeout = options.idle_timeout;
-  const std::string what = Named("watch", resource, ns);
+  const std::string what = RequestName("watch", resource, ns);
   absl::Status broken;
   const absl::StatusOr<HttpResponse> response = transport_.Stream(
       request,
@@ -222,7 +216,7 @@ absl::StatusOr<std::string> Client::Logs(const ObjectKey& pod, const LogOptions&
   HttpRequest request;
   request.target = Target(ObjectPath(kPods, pod, "log"), LogQuery(options, false));
   request.accept = "*/*";
-  return Body(std::move(request), Repeat::kRead, Named("log of", kPods, ToString(pod)), call);
+  return Body(std::move(request), Repeat::kRead, RequestName("log of", kPods, ToString(pod)), call);
 }
 
 absl::Status Client::FollowLogs(const ObjectKey& pod, const LogOptions& options,
@@ -232,7 +226,7 @@ absl::Status Client::FollowLogs(const ObjectKey& pod, const LogOptions& options,
   request.accept = "*/*";
   // A worker may have nothing to say for a long time.
   request.idle_timeout = std::chrono::hours(24);
-  const std::string what = Named("log of", kPods, ToString(pod));
+  const std::string what = RequestName("log of", kPods, ToString(pod));
   const absl::StatusOr<HttpResponse> response =
       transport_.Stream(request, on_line, std::move(stop));
   if (!response.ok()) return base::Annotate(response.status(), what);

@@ -11,12 +11,6 @@ namespace {
 
 constexpr std::size_t kMostNote = 1024;  // events.k8s.io/v1
 
-std::string Named(std::string_view verb, const Resource& resource, std::string_view rest) {
-  std::string text = std::string(verb) + " " + std::string(resource.plural);
-  if (!rest.empty()) text += " " + std::string(rest);
-  return text;
-}
-
 std::string_view NameOf(Propagation propagation) {
   switch (propagation) {
     case Propagation::kDefault:
@@ -84,7 +78,7 @@ absl::StatusOr<std::string> Client::Create(const Resource& resource, std::string
   request.body = body;
   request.content_type = "application/json";
   return Body(std::move(request), Repeat::kWrite,
-              Named(dry_run ? "create (dry run)" : "create", resource, ns), call);
+              RequestName(dry_run ? "create (dry run)" : "create", resource, ns), call);
 }
 
 absl::StatusOr<std::string> Client::Replace(const Resource& resource, const ObjectKey& key,
@@ -94,7 +88,8 @@ absl::StatusOr<std::string> Client::Replace(const Resource& resource, const Obje
   request.target = Target(ObjectPath(resource, key), {{"fieldManager", options_.field_manager}});
   request.body = body;
   request.content_type = "application/json";
-  return Body(std::move(request), Repeat::kWrite, Named("replace", resource, ToString(key)), call);
+  return Body(std::move(request), Repeat::kWrite, RequestName("replace", resource, ToString(key)),
+              call);
 }
 
 absl::Status Client::Delete(const Resource& resource, const ObjectKey& key,
@@ -104,7 +99,8 @@ absl::Status Client::Delete(const Resource& resource, const ObjectKey& key,
   request.target = ObjectPath(resource, key);
   request.body = Dump(DeleteOptionsJson(options, "v1"));
   request.content_type = "application/json";
-  return Do(std::move(request), Repeat::kWrite, Named("delete", resource, ToString(key)), call)
+  return Do(std::move(request), Repeat::kWrite, RequestName("delete", resource, ToString(key)),
+            call)
       .status();
 }
 
@@ -121,14 +117,15 @@ absl::StatusOr<std::string> Client::Apply(const Resource& resource, const Object
   // JSON is YAML; servers before 1.32 know no other name for it.
   request.body = body;
   request.content_type = "application/apply-patch+yaml";
-  return Body(std::move(request), Repeat::kWrite, Named("apply", resource, ToString(key)), call);
+  return Body(std::move(request), Repeat::kWrite, RequestName("apply", resource, ToString(key)),
+              call);
 }
 
 absl::StatusOr<std::string> Client::PatchJson(const Resource& resource, const ObjectKey& key,
                                               std::string_view subresource,
                                               const std::vector<PatchOperation>& operations,
                                               const Call& call) const {
-  const std::string what = Named("patch", resource, ToString(key));
+  const std::string what = RequestName("patch", resource, ToString(key));
   Json patch = Json::array();
   for (const PatchOperation& operation : operations) {
     Json item = {{"op", operation.op}, {"path", operation.path}};
@@ -159,7 +156,8 @@ absl::StatusOr<std::string> Client::PatchMerge(const Resource& resource, const O
       Target(ObjectPath(resource, key, subresource), {{"fieldManager", options_.field_manager}});
   request.body = body;
   request.content_type = "application/merge-patch+json";
-  return Body(std::move(request), Repeat::kWrite, Named("patch", resource, ToString(key)), call);
+  return Body(std::move(request), Repeat::kWrite, RequestName("patch", resource, ToString(key)),
+              call);
 }
 
 absl::Status Client::Scale(const Resource& resource, const ObjectKey& key, std::int32_t replicas,
@@ -179,7 +177,7 @@ absl::Status Client::Evict(const ObjectKey& pod, const DeleteOptions& options,
   request.target = ObjectPath(kPods, pod, "eviction");
   request.body = Dump(body);
   request.content_type = "application/json";
-  return Do(std::move(request), Repeat::kWrite, Named("evict", kPods, ToString(pod)), call)
+  return Do(std::move(request), Repeat::kWrite, RequestName("evict", kPods, ToString(pod)), call)
       .status();
 }
 

@@ -42,6 +42,12 @@ std::string ObjectPath(const Resource& resource, const ObjectKey& key,
   return path;
 }
 
+std::string RequestName(std::string_view verb, const Resource& resource, std::string_view rest) {
+  std::string text = std::string(verb) + " " + std::string(resource.plural);
+  if (!rest.empty()) text += " " + std::string(rest);
+  return text;
+}
+
 std::string Target(std::string path, const Query& query) {
   char separator = '?';
   for (const auto& [name, value] : query) {

@@ -54,6 +54,9 @@ std::string CollectionPath(const Resource& resource, std::string_view ns);
 std::string ObjectPath(const Resource& resource, const ObjectKey& key,
                        std::string_view subresource = "");
 
+// "get pods ns/name": what a request is called in messages. `rest` may be empty.
+std::string RequestName(std::string_view verb, const Resource& resource, std::string_view rest);
+
 using Query = std::vector<std::pair<std::string, std::string>>;
 // "path?a=b&c=d"; parameters with an empty value are left out.
 std::string Target(std::string path, const Query& query);

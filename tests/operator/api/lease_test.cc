@@ -7,10 +7,12 @@
 namespace muster::api {
 namespace {
 
-base::WallTime At(std::int64_t us) { return base::WallTime(std::chrono::microseconds(us)); }
+base::WallTime AtMicroseconds(std::int64_t us) {
+  return base::WallTime(std::chrono::microseconds(us));
+}
 
 TEST(LeaseTest, IsWrittenWithSixDigitsOfASecond) {
-  Lease lease{"me", "17", 5, 3, At(1'000'000), At(2'000'042), "u1"};
+  Lease lease{"me", "17", 5, 3, AtMicroseconds(1'000'000), AtMicroseconds(2'000'042), "u1"};
   EXPECT_EQ(LeaseToJson(lease, "space", "muster"),
             R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease",)"
             R"("metadata":{"namespace":"space","name":"muster","resourceVersion":"17","uid":"u1"},)"

@@ -17,9 +17,9 @@ using testing::IsEmpty;
 using testing::SizeIs;
 namespace reasons = job::reasons;
 
-StoredPtr<PodRecord> Pod(const std::string& name, const std::string& node,
-                         const std::string& controller = "ju",
-                         const std::string& status = "{'phase':'Running'}") {
+StoredPtr<PodRecord> StoredPod(const std::string& name, const std::string& node,
+                               const std::string& controller = "ju",
+                               const std::string& status = "{'phase':'Running'}") {
   const auto record = ProjectPod(
       Object("{'metadata':{'name':'" + name + "','uid':'uid-" + name +
              "','namespace':'ns','labels':{"
@@ -84,9 +84,9 @@ TEST(MakeNodeTest, WhatOfANodeMattersToAPlan) {
 
 TEST(ChangesOfPodTest, APodComesWithItsNodeWhenItIsNewThere) {
   const NodeRecord node = Node("n1");
-  const auto unbound = Pod("p", "");
-  const auto bound = Pod("p", "n1");
-  const auto later = Pod("p", "n1", "ju", "{'phase':'Failed'}");
+  const auto unbound = StoredPod("p", "");
+  const auto bound = StoredPod("p", "n1");
+  const auto later = StoredPod("p", "n1", "ju", "{'phase':'Failed'}");
   const job::Change with_node = job::NodeChanged{MakeNode(node, {})};
   EXPECT_THAT(ChangesOfPod({nullptr, unbound}, nullptr, {}),
               ElementsAre(job::Change(job::PodChanged{unbound->value.pod})));
@@ -116,9 +116,9 @@ TEST(MakeListedTest, OnlyPodsThatTheJobControlsAndTheNodesTheyName) {
   job.status.failures = {{base::WallTime(), {7, 0}, "n3", "HeartbeatTimeout", -1, true}};
   Store<NodeRecord> nodes;
   for (const char* name : {"n1", "n2", "n3"}) nodes.Put({{"", name}, name, "1", Node(name)});
-  const auto mine = Pod("mine", "n1");
-  const job::Listed listed =
-      MakeListed(job, {mine, Pod("foreign", "n2", "another"), Pod("new", "n9")}, nodes, {});
+  const auto mine = StoredPod("mine", "n1");
+  const job::Listed listed = MakeListed(
+      job, {mine, StoredPod("foreign", "n2", "another"), StoredPod("new", "n9")}, nodes, {});
   EXPECT_TRUE(listed.on_cluster);
   EXPECT_THAT(listed.pods, SizeIs(2));
   EXPECT_EQ(listed.pods[0], mine->value.pod);
@@ -183,10 +183,10 @@ TEST(FailureRuleTest, AnExitCodeIsTheOneThatKubectlShows) {
             .dump());
     ASSERT_TRUE(job.ok()) << base::Message(job.status());
     Store<NodeRecord> nodes;
-    const auto pod = Pod("p", "n1", "ju",
-                         "{'phase':'Failed','containerStatuses':[{'name':'worker','state':{"
-                         "'terminated':{'exitCode':" +
-                             std::to_string(shown) + ",'reason':'Error'}}}]}");
+    const auto pod = StoredPod("p", "n1", "ju",
+                               "{'phase':'Failed','containerStatuses':[{'name':'worker','state':{"
+                               "'terminated':{'exitCode':" +
+                                   std::to_string(shown) + ",'reason':'Error'}}}]}");
     job::Observed observed;
     observed.job = *job;
     observed.on_cluster = true;

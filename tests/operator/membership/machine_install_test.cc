@@ -14,26 +14,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-Rig Running(int n, int step, Config config) {
-  Rig rig(std::move(config));
-  std::vector<int> ordinals;
-  std::vector<base::MemberId> ids;
-  for (int i = 0; i < n; ++i) {
-    ordinals.push_back(i);
-    ids.push_back(M(i));
-  }
-  rig.Start().Join(ordinals).Installed(ids, 1, 1);
-  for (int s = 1; s <= step; ++s) rig.After(20).Committed(ids, 1, s);
-  rig.Take();
-  return rig;
-}
-
-std::vector<std::string> Notes(const std::vector<Command>& commands) {
-  std::vector<std::string> out;
-  for (const Note& note : Only<Note>(commands)) out.push_back(note.text);
-  return out;
-}
-
 std::vector<api::View> Views(Rig& rig) {
   std::vector<api::View> out;
   for (const auto& said : Said<api::InstallView>(rig.Take())) {

@@ -13,22 +13,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-Rig Running(std::vector<int> ordinals, int step, Config config) {
-  Rig rig(std::move(config));
-  std::vector<base::MemberId> ids;
-  for (const int ordinal : ordinals) ids.push_back(M(ordinal));
-  rig.Start().Join(std::move(ordinals)).Installed(ids, 1, 1);
-  for (int s = 1; s <= step; ++s) rig.After(20).Committed(ids, 1, s);
-  rig.Take();
-  return rig;
-}
-
-std::vector<std::string> Notes(const std::vector<Command>& commands) {
-  std::vector<std::string> out;
-  for (const Note& note : Only<Note>(commands)) out.push_back(note.text);
-  return out;
-}
-
 TEST(RescaleTest, AFailureIsSaidBeforeAJoinThatWaitedIsAnnounced) {
   Rig rig = Running({0, 1, 2}, 2, MakeConfig(3, 1));
   rig.Do(PodLost{M(2), "killed"}, "pod 2.0 lost").Ready(M(0), 1, 2).Ready(M(1), 1, 2);

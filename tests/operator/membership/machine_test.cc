@@ -14,7 +14,7 @@ using ::testing::SizeIs;
 using Slots = std::vector<api::Slot>;
 
 // Members 0..n-1 in epoch 1, all installed, steps up to `step` committed.
-Rig Running(int n, int min, int step = 0) {
+Rig RunningAtLeast(int n, int min, int step = 0) {
   Rig rig(MakeConfig(n, min));
   rig.Start();
   std::vector<int> ordinals;
@@ -51,7 +51,7 @@ TEST(MachineTest, FirstViewBeginsWithFewerAfterTheWindow) {
 }
 
 TEST(MachineTest, KillKeepsSumsAndDealsOnlyWhatIsMissing) {
-  Rig rig = Running(4, 1, 3);
+  Rig rig = RunningAtLeast(4, 1, 3);
   rig.Take();
   rig.After(5).Close(M(3)).Say(M(0), api::Suspect{base::Epoch(1), M(3), api::Evidence::kReset, ""},
                                "Suspect 3.0");
@@ -71,7 +71,7 @@ TEST(MachineTest, KillKeepsSumsAndDealsOnlyWhatIsMissing) {
 }
 
 TEST(MachineTest, TwoKillsAreOneChange) {
-  Rig rig = Running(4, 1, 2);
+  Rig rig = RunningAtLeast(4, 1, 2);
   rig.Take();
   rig.After(5).Close(M(3)).Close(M(2));
   rig.Do(PodLost{M(3), "killed by signal 9"}, "pod 3.0 lost").After(10);
@@ -84,7 +84,7 @@ TEST(MachineTest, TwoKillsAreOneChange) {
 }
 
 TEST(MachineTest, SilentMemberIsEvictedAndFencedWhenItWakes) {
-  Rig rig = Running(3, 1, 2);
+  Rig rig = RunningAtLeast(3, 1, 2);
   rig.Silence(M(1)).After(990);
   EXPECT_THAT(Only<Evicted>(rig.Take()), IsEmpty());
   rig.After(110);
@@ -107,7 +107,7 @@ TEST(MachineTest, ANodeThatIsNotReadyShortensTheWaitForTheSilentAndIsTakenBack) 
     std::size_t evicted;
   };
   for (const Case& c : {Case{true, false, 1}, Case{true, true, 0}, Case{false, false, 0}}) {
-    Rig rig = Running(3, 1, 2);
+    Rig rig = RunningAtLeast(3, 1, 2);
     const std::string node = rig.machine.GetSnapshot(rig.now).members.at(1).node;
     ASSERT_FALSE(node.empty());
     rig.Do(NodeSuspect{node}, "node not ready");
@@ -119,7 +119,7 @@ TEST(MachineTest, ANodeThatIsNotReadyShortensTheWaitForTheSilentAndIsTakenBack) 
 }
 
 TEST(MachineTest, ASleepingCoordinatorConvictsNobody) {
-  Rig rig = Running(3, 1, 1);
+  Rig rig = RunningAtLeast(3, 1, 1);
   rig.Take();
   rig.now += std::chrono::seconds(5);
   rig.Do(Tick{}, "late tick");
@@ -128,7 +128,7 @@ TEST(MachineTest, ASleepingCoordinatorConvictsNobody) {
 }
 
 TEST(MachineTest, ReconnectionWithinTheGraceIsNoFault) {
-  Rig rig = Running(3, 1, 1);
+  Rig rig = RunningAtLeast(3, 1, 1);
   rig.Take();
   rig.Close(M(1)).After(90);
   api::Hello hello;
@@ -144,7 +144,7 @@ TEST(MachineTest, ReconnectionWithinTheGraceIsNoFault) {
 }
 
 TEST(MachineTest, MembersBehindReceiveTheHighestCommittedState) {
-  Rig rig = Running(3, 1, 2);
+  Rig rig = RunningAtLeast(3, 1, 2);
   rig.Take();
   rig.Committed({M(0)}, 1, 3).Do(PodLost{M(2), "killed"}, "pod 2.0 lost");
   rig.Ready(M(0), 1, 3).Ready(M(1), 1, 2, {3}, 3);
@@ -164,7 +164,7 @@ TEST(MachineTest, MembersBehindReceiveTheHighestCommittedState) {
 // simulation).
 TEST(MachineTest, RedoGoesOnOnlyWhenEverybodyIsAtIt) {
   for (const int other : {0, 1}) {
-    Rig rig = Running(3, 1, 1);
+    Rig rig = RunningAtLeast(3, 1, 1);
     rig.Take();
     rig.Do(PodLost{M(2), "killed"}, "pod 2.0 lost");
     rig.Ready(M(0), 1, 1, {0, 1}, 2, other).Ready(M(1), 1, 1, {3}, 2, 1);
@@ -182,7 +182,7 @@ TEST(MachineTest, RedoGoesOnOnlyWhenEverybodyIsAtIt) {
 
 // A joiner receives the exponents of the first attempt, never those of the redo.
 TEST(MachineTest, RedoDoesNotGoOnWithAJoiner) {
-  Rig rig = Running(3, 1, 1);
+  Rig rig = RunningAtLeast(3, 1, 1);
   rig.Do(PodLost{M(2), "killed"}, "pod 2.0 lost").Join({2}).Take();
   rig.Ready(M(0), 1, 1, {0, 1}, 2, 1).Ready(M(1), 1, 1, {3}, 2, 1);
   const auto views = Said<api::InstallView>(rig.Take());
@@ -192,7 +192,7 @@ TEST(MachineTest, RedoDoesNotGoOnWithAJoiner) {
 }
 
 TEST(MachineTest, BelowMinimumWaitsAndRefills) {
-  Rig rig = Running(2, 2, 2);
+  Rig rig = RunningAtLeast(2, 2, 2);
   rig.Take();
   rig.Do(PodLost{M(1), "killed"}, "pod 1.0 lost").Ready(M(0), 1, 2, {0}).After(100);
   EXPECT_TRUE(rig.machine.GetSnapshot(rig.now).below_min);
@@ -209,7 +209,7 @@ TEST(MachineTest, BelowMinimumWaitsAndRefills) {
 }
 
 TEST(MachineTest, NobodyWithStateGoesBackToTheCheckpoint) {
-  Rig rig = Running(2, 1, 2);
+  Rig rig = RunningAtLeast(2, 1, 2);
   for (int i : {0, 1}) rig.Part(M(i), 1, 2);
   rig.Say(M(0), api::ManifestWritten{base::Epoch(1), base::Step(2), "m2", "", ""},
           "ManifestWritten");
@@ -227,7 +227,7 @@ TEST(MachineTest, NobodyWithStateGoesBackToTheCheckpoint) {
 }
 
 TEST(MachineTest, DigestMismatchEvictsTheMinorityAndTakesAllBack) {
-  Rig rig = Running(3, 1, 2);
+  Rig rig = RunningAtLeast(3, 1, 2);
   rig.Take();
   rig.Committed({M(0), M(2)}, 1, 3).Committed({M(1)}, 1, 3, 0xbad);
   rig.Ready(M(0), 1, 3).Ready(M(2), 1, 3);
@@ -243,7 +243,7 @@ TEST(MachineTest, DigestMismatchEvictsTheMinorityAndTakesAllBack) {
 }
 
 TEST(MachineTest, CannotReachEvictsWhoIsReportedMost) {
-  Rig rig = Running(4, 1, 1);
+  Rig rig = RunningAtLeast(4, 1, 1);
   rig.Do(PodLost{M(3), "killed"}, "pod 3.0 lost");
   rig.Ready(M(0), 1, 1).Ready(M(1), 1, 1).Ready(M(2), 1, 1).Take();
   rig.Say(M(0), api::CannotReach{base::Epoch(2), {M(1)}, "refused"}, "CannotReach 1.0");
@@ -257,7 +257,7 @@ TEST(MachineTest, CannotReachEvictsWhoIsReportedMost) {
 }
 
 TEST(MachineTest, ThreeSkippedStepsFailTheJob) {
-  Rig rig = Running(1, 1);
+  Rig rig = RunningAtLeast(1, 1);
   for (int step = 1; step <= 3; ++step) {
     EXPECT_THAT(Only<JobFailed>(rig.Take()), IsEmpty());
     api::Committed c;
@@ -276,7 +276,7 @@ TEST(MachineTest, ThreeSkippedStepsFailTheJob) {
 }
 
 TEST(MachineTest, StrangersAreRefusedWithASentence) {
-  Rig rig = Running(1, 1);
+  Rig rig = RunningAtLeast(1, 1);
   rig.Take();
   api::Hello hello;
   hello.member = M(5);

@@ -10,21 +10,6 @@ namespace {
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-Rig Running(int n, int step, Config config) {
-  Rig rig(std::move(config));
-  rig.Start();
-  std::vector<int> ordinals;
-  std::vector<base::MemberId> ids;
-  for (int i = 0; i < n; ++i) {
-    ordinals.push_back(i);
-    ids.push_back(M(i));
-  }
-  rig.Join(ordinals).Installed(ids, 1, 1);
-  for (int s = 1; s <= step; ++s) rig.After(20).Committed(ids, 1, s);
-  rig.Take();
-  return rig;
-}
-
 api::ManifestWritten Manifest(int step) {
   return {base::Epoch(1), base::Step(step), "manifest", "weights", ""};
 }

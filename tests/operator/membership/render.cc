@@ -12,7 +12,7 @@ std::string Ids(const std::vector<base::MemberId>& ids) {
   return "[" + out + "]";
 }
 
-std::string Slots(const std::vector<api::Slot>& slots) {
+std::string SlotList(const std::vector<api::Slot>& slots) {
   std::string out;
   for (const api::Slot slot : slots) out += (out.empty() ? "" : ",") + std::to_string(slot);
   return out.empty() ? "-" : out;
@@ -27,8 +27,8 @@ std::string Text(const api::View& v) {
       << " digest=" << std::hex << v.state_digest << std::dec << (v.evaluate ? " evaluate" : "");
   for (const api::ViewMember& m : v.members) {
     out << " | " << base::ToString(m.id) << (m.has_state ? "*" : "") << " "
-        << Slots(m.resume_slots);
-    if (!m.kept_slots.empty()) out << " kept " << Slots(m.kept_slots);
+        << SlotList(m.resume_slots);
+    if (!m.kept_slots.empty()) out << " kept " << SlotList(m.kept_slots);
   }
   for (const api::Leaver& l : v.leavers) out << " | leaves " << base::ToString(l.id);
   return out.str();

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <numeric>
 #include <sstream>
 
 namespace muster::membership {
@@ -182,6 +183,28 @@ void Rig::ExpectGolden(const std::string& name) const {
   std::stringstream golden;
   golden << file.rdbuf();
   EXPECT_EQ(log_, golden.str()) << "MUSTER_UPDATE_GOLDEN=1 rewrites " << path;
+}
+
+Rig Running(int n, int step, Config config) {
+  std::vector<int> ordinals(static_cast<std::size_t>(n));
+  std::iota(ordinals.begin(), ordinals.end(), 0);
+  return Running(std::move(ordinals), step, std::move(config));
+}
+
+Rig Running(std::vector<int> ordinals, int step, Config config) {
+  Rig rig(std::move(config));
+  std::vector<base::MemberId> ids;
+  for (const int ordinal : ordinals) ids.push_back(M(ordinal));
+  rig.Start().Join(std::move(ordinals)).Installed(ids, 1, 1);
+  for (int s = 1; s <= step; ++s) rig.After(20).Committed(ids, 1, s);
+  rig.Take();
+  return rig;
+}
+
+std::vector<std::string> Notes(const std::vector<Command>& commands) {
+  std::vector<std::string> out;
+  for (const Note& note : Only<Note>(commands)) out.push_back(note.text);
+  return out;
 }
 
 }  // namespace muster::membership

@@ -61,6 +61,11 @@ inline base::MemberId M(int ordinal, int incarnation = 0) { return {ordinal, inc
 // What a state of `step` looks like in every fault-free world.
 inline std::uint64_t DigestOf(int step) { return 0xd000 + static_cast<std::uint64_t>(step); }
 
+// A rig whose members 0 to n - 1 (or `ordinals`) hold view 1 and have committed `step`; what was
+// said until then is taken.
+Rig Running(int n, int step, Config config);
+Rig Running(std::vector<int> ordinals, int step, Config config);
+
 template <typename T>
 std::vector<T> Only(const std::vector<Command>& commands) {
   std::vector<T> out;
@@ -78,5 +83,8 @@ std::vector<T> Said(const std::vector<Command>& commands) {
   }
   return out;
 }
+
+// The texts of the notes among them.
+std::vector<std::string> Notes(const std::vector<Command>& commands);
 
 }  // namespace muster::membership

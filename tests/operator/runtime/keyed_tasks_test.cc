@@ -8,14 +8,13 @@
 #include <set>
 
 #include "operator/runtime/bounded_queue.h"
+#include "tests/operator/runtime/soon.h"
 
 namespace muster::runtime {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-base::Time Soon() { return RealClock().Now() + seconds(30); }
 
 KeyedTasks::Options Threads(int threads) {
   KeyedTasks::Options options;

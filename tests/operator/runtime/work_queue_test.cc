@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "operator/runtime/bounded_queue.h"
+#include "tests/operator/runtime/soon.h"
 
 namespace muster::runtime {
 namespace {
@@ -18,8 +19,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
 using testing::Not;
-
-base::Time Soon() { return RealClock().Now() + seconds(30); }
 
 class WorkQueueTest : public testing::Test {
  protected:

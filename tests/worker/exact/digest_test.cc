@@ -13,7 +13,7 @@
 namespace muster::exact {
 namespace {
 
-std::vector<float> Values(std::size_t n) {
+std::vector<float> RandomValues(std::size_t n) {
   base::SplitMix rng(3);
   std::vector<float> v(n);
   for (float& x : v) x = static_cast<float>(rng.Uniform() - 0.5);
@@ -21,7 +21,7 @@ std::vector<float> Values(std::size_t n) {
 }
 
 TEST(DigestTest, PartsAddUpWhereverTheyAreCut) {
-  const std::vector<float> v = Values(1000);
+  const std::vector<float> v = RandomValues(1000);
   const std::uint64_t whole = DigestFold(v, 0, kMomentStream);
   for (std::size_t cut : {0, 1, 63, 500, 999, 1000}) {
     EXPECT_EQ(whole, DigestFold(std::span(v).first(cut), 0, kMomentStream) +
@@ -30,7 +30,7 @@ TEST(DigestTest, PartsAddUpWhereverTheyAreCut) {
 }
 
 TEST(DigestTest, EveryBitPlaceAndStreamCounts) {
-  std::vector<float> v = Values(100);
+  std::vector<float> v = RandomValues(100);
   const std::uint64_t whole = DigestFold(v, 0, 0);
   EXPECT_NE(whole, DigestFold(v, 0, 1));
   EXPECT_NE(whole, DigestFold(v, 1, 0));

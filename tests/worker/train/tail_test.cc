@@ -7,7 +7,7 @@
 namespace muster::train {
 namespace {
 
-constexpr std::int32_t kSlots = 5;
+constexpr std::int32_t kTailSlots = 5;
 
 std::vector<std::int64_t> Sum(const std::vector<std::vector<std::int64_t>>& parts) {
   std::vector<std::int64_t> out(parts.front().size(), 0);
@@ -21,13 +21,13 @@ std::vector<std::int64_t> Sum(const std::vector<std::vector<std::int64_t>>& part
 }
 
 std::vector<std::int64_t> Control(std::uint64_t view, std::uint64_t request, bool stop) {
-  return Tail(kSlots).WithControl({base::Epoch(view), request, stop});
+  return Tail(kTailSlots).WithControl({base::Epoch(view), request, stop});
 }
 
-ReducedTail Read(std::span<const std::int64_t> words) { return ReadTail(words, kSlots); }
+ReducedTail Read(std::span<const std::int64_t> words) { return ReadTail(words, kTailSlots); }
 
 TEST(TailTest, CountersAreRightOnlyWhenEverySlotIsAddedOnce) {
-  Tail a(kSlots), b(kSlots);
+  Tail a(kTailSlots), b(kTailSlots);
   for (int s : {0, 2, 4}) a.AddSlot(s, 10, 7, 1, false, false);
   for (int s : {1, 3}) b.AddSlot(s, 20, 7, 1, false, false);
   const auto all = Read(Sum({a.WithControl({}), b.WithControl({})}));
@@ -41,7 +41,7 @@ TEST(TailTest, CountersAreRightOnlyWhenEverySlotIsAddedOnce) {
 }
 
 TEST(TailTest, FlagsCountSlots) {
-  Tail a(kSlots);
+  Tail a(kTailSlots);
   a.AddSlot(0, 0, 1, 0, true, false);
   a.AddSlot(1, 0, 1, 0, true, true);
   EXPECT_EQ(Read(a.words()).not_finite, 2);
@@ -80,7 +80,7 @@ TEST(TailTest, ACheckpointIsAgreedWithItsIdAndStopOnlyWhenAllSayStop) {
 }
 
 TEST(TailTest, EverybodyLearnsTheFirstOffenceByTensorThenSlot) {
-  Tail a(kSlots, 1), b(kSlots, 1);
+  Tail a(kTailSlots, 1), b(kTailSlots, 1);
   const std::uint64_t id[] = {7};
   a.AddSlot(0, 0, 1, 0, false, false, id);
   a.AddSlot(2, 0, 1, 0, true, false, id, {3, INFINITY});
@@ -89,36 +89,36 @@ TEST(TailTest, EverybodyLearnsTheFirstOffenceByTensorThenSlot) {
   b.AddSlot(3, 0, 1, 0, false, true, id, {1, 9000.5f});
   const auto all = Sum({a.WithControl({}), b.WithControl({})});
   EXPECT_TRUE(Read(all).counters_ok);
-  const auto first = FindOffence(all, kSlots);
+  const auto first = FindOffence(all, kTailSlots);
   ASSERT_TRUE(first);
   EXPECT_EQ(first->slot, 3);
   EXPECT_EQ(first->offence, (Offence{1, 9000.5f}));
-  const auto mine = FindOffence(a.words(), kSlots);
+  const auto mine = FindOffence(a.words(), kTailSlots);
   ASSERT_TRUE(mine);
   EXPECT_EQ(mine->slot, 4);
   EXPECT_TRUE(std::isnan(mine->offence.value));
-  EXPECT_EQ(AuditedSamples(all, kSlots, 1)[4][0], 7u) << "samples lie behind the offences";
+  EXPECT_EQ(AuditedSamples(all, kTailSlots, 1)[4][0], 7u) << "samples lie behind the offences";
 }
 
 TEST(TailTest, NoOffenceAndOneOfTensorZeroWithValueZeroAreTold) {
-  Tail tail(kSlots);
+  Tail tail(kTailSlots);
   tail.AddSlot(0, 0, 1, 0, false, false);
-  EXPECT_FALSE(FindOffence(tail.words(), kSlots));
+  EXPECT_FALSE(FindOffence(tail.words(), kTailSlots));
   tail.AddSlot(1, 0, 1, 0, true, false, {}, {0, 0.0f});
-  ASSERT_TRUE(FindOffence(tail.words(), kSlots));
-  EXPECT_EQ(FindOffence(tail.words(), kSlots)->slot, 1);
+  ASSERT_TRUE(FindOffence(tail.words(), kTailSlots));
+  EXPECT_EQ(FindOffence(tail.words(), kTailSlots)->slot, 1);
   tail.Clear();
-  EXPECT_FALSE(FindOffence(tail.words(), kSlots));
+  EXPECT_FALSE(FindOffence(tail.words(), kTailSlots));
 }
 
 TEST(TailTest, WithAnAuditEverybodyLearnsWhatEverySlotRead) {
-  Tail a(kSlots, 2), b(kSlots, 2);
+  Tail a(kTailSlots, 2), b(kTailSlots, 2);
   const auto ids = [](std::uint64_t s) { return std::vector<std::uint64_t>{10 * s, 10 * s + 1}; };
   for (int s : {0, 2, 4}) a.AddSlot(s, 0, 1, 0, false, false, ids(static_cast<std::uint64_t>(s)));
   for (int s : {1, 3}) b.AddSlot(s, 0, 1, 0, false, false, ids(static_cast<std::uint64_t>(s)));
   const auto all = Sum({a.WithControl({}), b.WithControl({})});
   EXPECT_TRUE(Read(all).counters_ok);
-  const auto samples = AuditedSamples(all, kSlots, 2);
+  const auto samples = AuditedSamples(all, kTailSlots, 2);
   ASSERT_EQ(samples.size(), 5u);
   for (std::uint64_t s = 0; s < 5; ++s) EXPECT_EQ(samples[s], ids(s));
 }
