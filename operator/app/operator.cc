@@ -164,7 +164,8 @@ class Operator final {
                                 options_.worker,
                                 [keeper] { return keeper->Bundle(); },
                                 identity_,
-                                options_.watch_namespaces};
+                                options_.watch_namespaces,
+                                options_.faults};
     options.audit_dir = options_.audit_dir;
     options.shards = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
     options.make_streams = [this, keeper, keys](StreamCallbacks callbacks) {

@@ -9,6 +9,7 @@
 
 #include "operator/app/authority.h"
 #include "operator/kube/apply.h"
+#include "operator/kube/changes.h"
 #include "operator/kube/config.h"
 #include "operator/kube/elector_machine.h"
 #include "operator/runtime/log.h"
@@ -23,6 +24,7 @@ struct OperatorOptions {
   std::string metrics_host = "0.0.0.0";
   int metrics_port = 8080;
   kube::WorkerPodSettings worker;
+  kube::FaultSigns faults;  // nodes that show one are left, as a drained one is
   base::Duration lease_duration = std::chrono::seconds(5);
   base::Duration renew_deadline = std::chrono::seconds(3);
   base::Duration retry_period = std::chrono::seconds(1);

@@ -37,6 +37,7 @@ absl::StatusOr<app::OperatorOptions> MakeOptions(const OperatorFlags& flags,
     options.worker.coordinators = {"muster-membership." + options.ns +
                                    ".svc:" + std::to_string(membership.port)};
   }
+  options.faults = {flags.fault_taints, flags.fault_conditions};
   options.lease_duration = FromSeconds(flags.lease_seconds);
   options.renew_deadline = FromSeconds(flags.renew_seconds);
   options.retry_period = FromSeconds(flags.retry_seconds);

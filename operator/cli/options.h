@@ -49,6 +49,8 @@ struct OperatorFlags {
   std::vector<std::string> advertise;  // empty: the headless Service's name
   std::string metrics_address = "0.0.0.0:8080";
   std::string worker_image;
+  std::vector<std::string> fault_taints;      // keys that tell of broken hardware
+  std::vector<std::string> fault_conditions;  // likewise, types of node conditions
   double lease_seconds = 5;
   double renew_seconds = 3;
   double retry_seconds = 1;

@@ -67,6 +67,16 @@ void AddOperator(CLI::App& app, OperatorFlags& flags) {
                    "Of worker containers whose template names none")
       ->required()
       ->type_name("IMAGE");
+  command
+      ->add_option("--hardware-fault-taints", flags.fault_taints,
+                   "Comma-separated keys: members leave a node that has such a taint")
+      ->delimiter(',')
+      ->type_name("KEYS");
+  command
+      ->add_option("--hardware-fault-conditions", flags.fault_conditions,
+                   "Likewise types of node conditions, where they are True")
+      ->delimiter(',')
+      ->type_name("TYPES");
   const auto duration = [command](const char* name, double& value, const char* about) {
     command->add_option(name, value, about)->transform(Seconds())->capture_default_str();
   };

@@ -23,6 +23,7 @@ OTHER_VALUES = {
     "workerImage.digest": "sha256:" + "cd" * 32,
     "imagePullSecrets": [{"name": "login"}],
     "watchNamespaces": ["team-a"],
+    "hardwareFaults.taints": ["a.io/broken"], "hardwareFaults.conditions": ["KernelDeadlock"],
     "crds.enabled": False, "crds.keep": False,
     "rbac.create": False, "rbac.aggregate": False,
     "serviceAccount.name": "other", "serviceAccount.annotations": {"a": "b"},

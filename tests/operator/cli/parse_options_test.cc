@@ -73,15 +73,34 @@ TEST(ParseOptionsTest, ReadsTheOtherCommands) {
 }
 
 TEST(ParseOptionsTest, ReadsTheOperatorsFlags) {
-  const Command command = ParseCommandLine(
-      {"operator", "--worker-image", "i", "--watch-namespaces", "a,b", "--advertise", "h:1,g:2",
-       "--leader-elect-lease-duration", "15s", "--leader-elect-retry-period", "500ms",
-       "--kubeconfig", "k", "--context", "c", "-n", "ns"});
+  const Command command = ParseCommandLine({"operator",
+                                            "--worker-image",
+                                            "i",
+                                            "--watch-namespaces",
+                                            "a,b",
+                                            "--advertise",
+                                            "h:1,g:2",
+                                            "--leader-elect-lease-duration",
+                                            "15s",
+                                            "--leader-elect-retry-period",
+                                            "500ms",
+                                            "--hardware-fault-taints",
+                                            "a.io/broken,b",
+                                            "--hardware-fault-conditions",
+                                            "GpuUnhealthy",
+                                            "--kubeconfig",
+                                            "k",
+                                            "--context",
+                                            "c",
+                                            "-n",
+                                            "ns"});
   ASSERT_TRUE(std::holds_alternative<OperatorFlags>(command)) << Text(command);
   const OperatorFlags& flags = std::get<OperatorFlags>(command);
   EXPECT_EQ(flags.worker_image, "i");
   EXPECT_EQ(flags.watch_namespaces, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(flags.advertise, (std::vector<std::string>{"h:1", "g:2"}));
+  EXPECT_EQ(flags.fault_taints, (std::vector<std::string>{"a.io/broken", "b"}));
+  EXPECT_EQ(flags.fault_conditions, (std::vector<std::string>{"GpuUnhealthy"}));
   EXPECT_EQ(flags.lease_seconds, 15);
   EXPECT_EQ(flags.renew_seconds, 3);
   EXPECT_EQ(flags.retry_seconds, 0.5);
