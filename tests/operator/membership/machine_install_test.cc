@@ -44,7 +44,7 @@ TEST(BackOffTest, DoublesFromTheSecondFailureOnAndIsCapped) {
 }
 
 TEST(BackOffTest, TheFirstRetryFollowsAtOnceAndTheFifthFailureEndsTheJob) {
-  Rig rig = Running(3, 1, MakeConfig(3, 1));
+  Rig rig = RunningAll(3, 1, MakeConfig(3, 1));
   rig.Do(PodLost{M(2), "killed"}, "pod 2.0 lost").Ready(M(0), 1, 1).Ready(M(1), 1, 1).Take();
   CannotInstall(rig, 2);
   EXPECT_THAT(Views(rig), SizeIs(1)) << "at once";
@@ -64,7 +64,7 @@ TEST(BackOffTest, TheFirstRetryFollowsAtOnceAndTheFifthFailureEndsTheJob) {
 }
 
 TEST(BackOffTest, AViewThatAllInstalledForgetsTheFailuresBeforeIt) {
-  Rig rig = Running(3, 1, MakeConfig(3, 1));
+  Rig rig = RunningAll(3, 1, MakeConfig(3, 1));
   rig.Do(PodLost{M(2), "killed"}, "pod 2.0 lost").Ready(M(0), 1, 1).Ready(M(1), 1, 1);
   CannotInstall(rig, 2);
   CannotInstall(rig, 3).After(100).Installed({M(0), M(1)}, 4, 2).Committed({M(0), M(1)}, 4, 2);
@@ -76,14 +76,14 @@ TEST(BackOffTest, AViewThatAllInstalledForgetsTheFailuresBeforeIt) {
 }
 
 TEST(BackOffTest, ADeathInTheRebuildIsRecoveredFromAtOnce) {
-  Rig rig = Running(3, 1, MakeConfig(3, 1));
+  Rig rig = RunningAll(3, 1, MakeConfig(3, 1));
   rig.Do(PodLost{M(2), "killed"}, "pod 2.0 lost").Ready(M(0), 1, 1).Ready(M(1), 1, 1).Take();
   rig.Do(PodLost{M(1), "killed"}, "pod 1.0 lost").Ready(M(0), 2, 1);
   EXPECT_THAT(Views(rig), SizeIs(1));
 }
 
 TEST(RescaleTimesTest, OfAJoinOnlyWhatStayersWaitedForCounts) {
-  Rig rig = Running(2, 2, MakeConfig(2, 1));
+  Rig rig = RunningAll(2, 2, MakeConfig(2, 1));
   rig.Do(SetTarget{3, 1}, "target 3").Join({2}).After(3000).Committed({M(0), M(1)}, 1, 3).Take();
   const auto installed = [&](int ordinal, double rebuild, double synchronise) {
     rig.Say(M(ordinal),
@@ -104,7 +104,7 @@ TEST(RescaleTimesTest, OfAJoinOnlyWhatStayersWaitedForCounts) {
 }
 
 TEST(RescaleTimesTest, AJoinerThatWasThereFirstCostsNoWait) {
-  Rig rig = Running(2, 2, MakeConfig(2, 1));
+  Rig rig = RunningAll(2, 2, MakeConfig(2, 1));
   rig.Do(SetTarget{3, 1}, "target 3").Join({2}).Committed({M(0), M(1)}, 1, 3).Take();
   rig.Installed({M(2)}, 2, 4).After(50).Installed({M(0), M(1)}, 2, 4);
   rig.Committed({M(0), M(1), M(2)}, 2, 4);
@@ -114,7 +114,7 @@ TEST(RescaleTimesTest, AJoinerThatWasThereFirstCostsNoWait) {
 }
 
 TEST(RescaleTimesTest, WhatWasScaledDownIsScaledUpAgainAndALossIsOnlyReplaced) {
-  Rig rig = Running(2, 1, MakeConfig(2, 1));
+  Rig rig = RunningAll(2, 1, MakeConfig(2, 1));
   rig.Do(SetTarget{1, 1}, "target 1").Committed({M(0), M(1)}, 1, 2).Installed({M(0)}, 2, 3);
   rig.Committed({M(0)}, 2, 3);
   EXPECT_EQ(OnlyRescale(rig).cause, "ScaledDown");
@@ -124,7 +124,7 @@ TEST(RescaleTimesTest, WhatWasScaledDownIsScaledUpAgainAndALossIsOnlyReplaced) {
 }
 
 TEST(SlotsAgainTest, ChecksumRoundCountsEverySumThatWasThrownAway) {
-  Rig rig = Running(2, 1, MakeConfig(2, 1, 4));
+  Rig rig = RunningAll(2, 1, MakeConfig(2, 1, 4));
   rig.Say(M(1), api::Suspect{base::Epoch(1), M(1), api::Evidence::kChecksum, "it does not agree"},
           "Suspect checksum");
   rig.Ready(M(0), 1, 1, {0, 1}).Ready(M(1), 1, 1, {2}).Installed({M(0), M(1)}, 2, 2);
@@ -134,7 +134,7 @@ TEST(SlotsAgainTest, ChecksumRoundCountsEverySumThatWasThrownAway) {
 
 // A redo that cannot go on costs its own slots and those of the attempt before, which it emptied.
 TEST(SlotsAgainTest, ARedoGivenUpCountsBothAttempts) {
-  Rig rig = Running(3, 1, MakeConfig(3, 1));
+  Rig rig = RunningAll(3, 1, MakeConfig(3, 1));
   rig.Do(PodLost{M(2), "killed"}, "pod 2.0 lost");
   rig.Ready(M(0), 1, 1, {0, 1}, 2, 0).Ready(M(1), 1, 1, {3}, 2, 1);
   rig.Installed({M(0), M(1)}, 2, 2).Committed({M(0), M(1)}, 2, 2);
@@ -142,7 +142,7 @@ TEST(SlotsAgainTest, ARedoGivenUpCountsBothAttempts) {
 }
 
 TEST(SlotsAgainTest, ALeaverThatCouldNotWaitTakesItsSlotsWithIt) {
-  Rig rig = Running(2, 1, MakeConfig(2, 2));
+  Rig rig = RunningAll(2, 1, MakeConfig(2, 2));
   rig.Say(M(1), api::Leave{1}, "Leave").After(800).Ready(M(0), 1, 1, {0}).Join({1}).Take();
   rig.Installed({M(0), M(1, 1)}, 2, 2).Committed({M(0), M(1, 1)}, 2, 2);
   EXPECT_EQ(OnlyRescale(rig).slots_recomputed, 4);
@@ -199,7 +199,7 @@ TEST(FormerMembersTest, OneThatSaysHelloLives) {
 
 // Going back while a complete checkpoint is on its way into the record: it is what to go back to.
 TEST(GoingBackTest, ACheckpointInFlightIsWaitedForAndUsed) {
-  Rig rig = Running(2, 2, MakeConfig(2, 1));
+  Rig rig = RunningAll(2, 2, MakeConfig(2, 1));
   rig.answer_writes = false;
   rig.Part(M(0), 1, 2).Part(M(1), 1, 2);
   rig.Say(M(0), api::ManifestWritten{base::Epoch(1), base::Step(2), "manifest", "", ""},
@@ -217,7 +217,7 @@ TEST(GoingBackTest, ACheckpointInFlightIsWaitedForAndUsed) {
 }
 
 TEST(GoingBackTest, AManifestThatComesTooLateIsNotCommitted) {
-  Rig rig = Running(2, 2, MakeConfig(2, 1));
+  Rig rig = RunningAll(2, 2, MakeConfig(2, 1));
   rig.Committed({M(0)}, 1, 3).Committed({M(1)}, 1, 3, 666);
   rig.Part(M(0), 1, 2).Part(M(1), 1, 2);
   EXPECT_THAT(Said<api::WriteManifest>(rig.Take()), SizeIs(1));

@@ -15,7 +15,7 @@ api::ManifestWritten Manifest(int step) {
 }
 
 TEST(VoluntaryTest, JoinersThatComeTogetherAreTakenInTogether) {
-  Rig rig = Running(2, 2, MakeConfig(2, 1));
+  Rig rig = RunningAll(2, 2, MakeConfig(2, 1));
   rig.Do(SetTarget{5, 1}, "target 5").Join({2}).After(100).Join({3}).After(90);
   EXPECT_THAT(Said<api::InstallView>(rig.Take()), IsEmpty());
   rig.After(20);
@@ -33,7 +33,7 @@ TEST(VoluntaryTest, JoinersThatComeTogetherAreTakenInTogether) {
 }
 
 TEST(VoluntaryTest, LeaverIsReleasedWhenTheOthersHaveItsLastStep) {
-  Rig rig = Running(3, 2, MakeConfig(3, 1));
+  Rig rig = RunningAll(3, 2, MakeConfig(3, 1));
   rig.Say(M(1), api::Leave{30}, "Leave");
   const auto views = Said<api::InstallView>(rig.Take());
   ASSERT_THAT(views, SizeIs(3)) << "the leaver hears of it, too";
@@ -51,7 +51,7 @@ TEST(VoluntaryTest, LeaverIsReleasedWhenTheOthersHaveItsLastStep) {
 }
 
 TEST(VoluntaryTest, ScaleDownTakesTheHighestOrdinals) {
-  Rig rig = Running(4, 1, MakeConfig(4, 1));
+  Rig rig = RunningAll(4, 1, MakeConfig(4, 1));
   rig.Do(SetTarget{1, 1}, "target 1");
   const auto views = Said<api::InstallView>(rig.Take());
   ASSERT_FALSE(views.empty());
@@ -61,7 +61,7 @@ TEST(VoluntaryTest, ScaleDownTakesTheHighestOrdinals) {
 }
 
 TEST(VoluntaryTest, NeededLeaverWaitsForAReplacementUntilMostOfItsGraceIsGone) {
-  Rig rig = Running(2, 1, MakeConfig(2, 2));
+  Rig rig = RunningAll(2, 1, MakeConfig(2, 2));
   rig.Say(M(1), api::Leave{1}, "Leave").After(790);
   EXPECT_THAT(Said<api::InstallView>(rig.Take()), IsEmpty());
   rig.After(10);
@@ -72,7 +72,7 @@ TEST(VoluntaryTest, NeededLeaverWaitsForAReplacementUntilMostOfItsGraceIsGone) {
 }
 
 TEST(VoluntaryTest, AFaultCancelsAnAnnouncedChange) {
-  Rig rig = Running(2, 2, MakeConfig(2, 1));
+  Rig rig = RunningAll(2, 2, MakeConfig(2, 1));
   rig.Do(SetTarget{3, 1}, "target 3").Join({2});
   EXPECT_THAT(Said<api::InstallView>(rig.Take()), SizeIs(3));
   rig.Do(PodLost{M(1), "killed"}, "pod 1.0 lost");
@@ -93,7 +93,7 @@ TEST(VoluntaryTest, AFaultCancelsAnAnnouncedChange) {
 }
 
 TEST(CheckpointTest, CommitIsTheRecordsWord) {
-  Rig rig = Running(2, 2, MakeConfig(2, 1));
+  Rig rig = RunningAll(2, 2, MakeConfig(2, 1));
   rig.answer_writes = false;
   rig.Part(M(0), 1, 2).Part(M(1), 1, 2);
   EXPECT_THAT(Said<api::WriteManifest>(rig.Take()), SizeIs(1));
@@ -107,7 +107,7 @@ TEST(CheckpointTest, CommitIsTheRecordsWord) {
 }
 
 TEST(CheckpointTest, AbandonedOnesAreAskedForAgain) {
-  Rig rig = Running(2, 2, MakeConfig(2, 1));
+  Rig rig = RunningAll(2, 2, MakeConfig(2, 1));
   rig.Part(M(0), 1, 2).Part(M(1), 1, 2, "part-1: No space left on device (errno 28)");
   auto commands = rig.Take();
   ASSERT_THAT(Only<CheckpointAbandoned>(commands), SizeIs(1));
@@ -123,7 +123,7 @@ TEST(CheckpointTest, AbandonedOnesAreAskedForAgain) {
 }
 
 TEST(CheckpointTest, OneBrokenByAFaultIsAskedForAfterwards) {
-  Rig rig = Running(2, 2, MakeConfig(2, 1));
+  Rig rig = RunningAll(2, 2, MakeConfig(2, 1));
   rig.Part(M(0), 1, 2).Do(PodLost{M(1), "killed"}, "pod 1.0 lost");
   EXPECT_THAT(Only<CheckpointAbandoned>(rig.Take()), SizeIs(1));
   rig.Ready(M(0), 1, 2).Installed({M(0)}, 2, 3).After(1100);
@@ -133,7 +133,7 @@ TEST(CheckpointTest, OneBrokenByAFaultIsAskedForAfterwards) {
 TEST(CheckpointTest, KeepsAsManyAsAsked) {
   Config config = MakeConfig(1, 1);
   config.spec.checkpoint.keep = 2;
-  Rig rig = Running(1, 3, config);
+  Rig rig = RunningAll(1, 3, config);
   for (int step : {1, 2, 3}) rig.Part(M(0), 1, step).Say(M(0), Manifest(step), "ManifestWritten");
   const auto said = Said<api::CheckpointCommitted>(rig.Take());
   ASSERT_THAT(said, SizeIs(3));
@@ -145,7 +145,7 @@ TEST(CheckpointTest, KeepsAsManyAsAsked) {
 TEST(EndTest, SuccessNeedsStepsEvaluationAndTheFinalCheckpoint) {
   Config config = MakeConfig(2, 1);
   config.spec.training.steps = 3;
-  Rig rig = Running(2, 3, config);
+  Rig rig = RunningAll(2, 3, config);
   rig.Part(M(0), 1, 3).Part(M(1), 1, 3).Say(M(0), Manifest(3), "ManifestWritten");
   EXPECT_THAT(Only<JobSucceeded>(rig.Take()), IsEmpty());
   rig.Say(M(1), api::Evaluated{base::Epoch(1), base::Step(3), 1.75}, "Evaluated");
@@ -162,7 +162,7 @@ TEST(EndTest, SuccessNeedsStepsEvaluationAndTheFinalCheckpoint) {
 }
 
 TEST(EndTest, DrainStopsAtACommittedBoundary) {
-  Rig rig = Running(2, 2, MakeConfig(2, 1));
+  Rig rig = RunningAll(2, 2, MakeConfig(2, 1));
   rig.Do(Drain{}, "drain");
   const auto asked = Said<api::RequestCheckpoint>(rig.Take());
   ASSERT_THAT(asked, SizeIs(2));
@@ -178,7 +178,7 @@ TEST(EndTest, DrainStopsAtACommittedBoundary) {
 }
 
 TEST(EndTest, DrainBelowMinimumCommitsWhatTheSurvivorsHave) {
-  Rig rig = Running(2, 2, MakeConfig(2, 2));
+  Rig rig = RunningAll(2, 2, MakeConfig(2, 2));
   rig.Do(PodLost{M(1), "killed"}, "pod 1.0 lost").Ready(M(0), 1, 2).Do(Drain{}, "drain");
   const auto views = Said<api::InstallView>(rig.Take());
   ASSERT_THAT(views, SizeIs(1));
@@ -190,7 +190,7 @@ TEST(EndTest, DrainBelowMinimumCommitsWhatTheSurvivorsHave) {
 TEST(EndTest, LastStepNeedsNoMinimum) {
   Config config = MakeConfig(2, 2);
   config.spec.training.steps = 2;
-  Rig rig = Running(2, 2, config);
+  Rig rig = RunningAll(2, 2, config);
   rig.Do(PodLost{M(1), "killed"}, "pod 1.0 lost").Ready(M(0), 1, 2);
   const auto views = Said<api::InstallView>(rig.Take());
   ASSERT_THAT(views, SizeIs(1));
@@ -205,7 +205,7 @@ TEST(EndTest, LastStepNeedsNoMinimum) {
 TEST(EndTest, BelowMinTimeoutCommitsAndFails) {
   Config config = MakeConfig(2, 2);
   config.spec.elasticity.below_min_timeout = std::chrono::milliseconds(500);
-  Rig rig = Running(2, 2, config);
+  Rig rig = RunningAll(2, 2, config);
   rig.Do(PodLost{M(1), "killed"}, "pod 1.0 lost").Ready(M(0), 1, 2).After(490);
   EXPECT_THAT(Said<api::InstallView>(rig.Take()), IsEmpty());
   rig.After(20).Installed({M(0)}, 2, 3).Part(M(0), 2, 2);
@@ -218,7 +218,7 @@ TEST(EndTest, BelowMinTimeoutCommitsAndFails) {
 TEST(EndTest, AuditHoldsTheAcknowledgementBack) {
   Config config = MakeConfig(1, 1);
   config.audit = true;
-  Rig rig = Running(1, 0, config);
+  Rig rig = RunningAll(1, 0, config);
   rig.Committed({M(0)}, 1, 1);
   auto commands = rig.Take();
   EXPECT_THAT(Only<StepCommitted>(commands), SizeIs(1));

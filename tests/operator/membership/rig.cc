@@ -185,7 +185,7 @@ void Rig::ExpectGolden(const std::string& name) const {
   EXPECT_EQ(log_, golden.str()) << "MUSTER_UPDATE_GOLDEN=1 rewrites " << path;
 }
 
-Rig Running(int n, int step, Config config) {
+Rig RunningAll(int n, int step, Config config) {
   std::vector<int> ordinals(static_cast<std::size_t>(n));
   std::iota(ordinals.begin(), ordinals.end(), 0);
   return Running(std::move(ordinals), step, std::move(config));

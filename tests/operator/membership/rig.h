@@ -61,10 +61,10 @@ inline base::MemberId M(int ordinal, int incarnation = 0) { return {ordinal, inc
 // What a state of `step` looks like in every fault-free world.
 inline std::uint64_t DigestOf(int step) { return 0xd000 + static_cast<std::uint64_t>(step); }
 
-// A rig whose members 0 to n - 1 (or `ordinals`) hold view 1 and have committed `step`; what was
-// said until then is taken.
-Rig Running(int n, int step, Config config);
+// A rig whose members `ordinals` hold view 1 and have committed `step`; what was said until then is
+// taken.
 Rig Running(std::vector<int> ordinals, int step, Config config);
+Rig RunningAll(int n, int step, Config config);  // members 0 to n - 1
 
 template <typename T>
 std::vector<T> Only(const std::vector<Command>& commands) {
