@@ -74,7 +74,8 @@ int Worker::Run() {
 absl::Status Worker::Begin() {
   if (options_.metrics_port >= 0) {
     MUSTER_RETURN_IF_ERROR(metrics_.Serve(options_.bind_host, options_.metrics_port, [this] {
-      return in_view_.load() ? absl::OkStatus() : base::Unavailable("not in a view");
+      return ready_.load() ? absl::OkStatus()
+                           : base::Unavailable("neither in a view nor warm for one");
     }));
     log_.Info("worker", "metrics on port " + std::to_string(metrics_.port()));
   }
@@ -131,7 +132,7 @@ void Worker::PublishBeat() {
   std::lock_guard lock(beat_mutex_);
   beat_ = beat;
   beat_epoch_ = session_.epoch();
-  in_view_.store(session_.epoch().value != 0);
+  ready_.store(session_.ready());
 }
 
 std::optional<api::FromMember> Worker::MakeBeat() {

@@ -125,7 +125,7 @@ class Worker {
   std::shared_ptr<comm::AbortFlag> epoch_flag_;  // control thread; the flag itself is shared
   base::Epoch flag_epoch_;                       // control thread
   std::atomic<std::int32_t> view_size_{0};
-  std::atomic<bool> in_view_{false};
+  std::atomic<bool> ready_{false};
   // Of a state that is received or read: progress that beats tell while no event happens.
   std::atomic<std::uint64_t> moved_{0};
 

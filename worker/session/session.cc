@@ -108,6 +108,11 @@ api::Heartbeat Session::Beat() const {
 base::Epoch Session::epoch() const { return state_->installed_epoch; }
 base::Step Session::committed() const { return state_->committed; }
 
+bool Session::ready() const {
+  if (state_->installed_epoch != base::Epoch()) return true;
+  return state_->Phase() == api::MemberPhase::kWarm && state_->stream_up;
+}
+
 api::MemberPhase Session::State::Phase() const {
   using P = api::MemberPhase;
   if (!welcome) return P::kJoining;

@@ -289,6 +289,9 @@ class Session {
   api::Heartbeat Beat() const;
   base::Epoch epoch() const;
   base::Step committed() const;
+  // In a view, or warm and within the coordinator's reach (M9): a disruption budget lets another
+  // member go only once this one counts.
+  bool ready() const;
 
  private:
   friend std::vector<std::string> Invariants(const Session& session);

@@ -63,6 +63,7 @@ class Bench {
   api::MemberPhase phase() const { return session_.Beat().phase; }
   std::int64_t committed() const { return session_.committed().value; }
   base::Epoch epoch() const { return session_.epoch(); }
+  bool ready() const { return session_.ready(); }
   api::SumTag tag;  // of the sum in progress
   base::Term term{1};
   base::Epoch heard{1};

@@ -29,6 +29,23 @@ TEST(SessionTest, JoinsLoadsOnceAndWaitsWarm) {
   EXPECT_THAT(b.Hear(api::Welcome{}), IsEmpty()) << "a second Welcome is not loaded again";
 }
 
+// A drain of the only worker never ended: the one that was to take over did not count as ready, so
+// the disruption budget let nobody go.
+TEST(SessionTest, IsReadyWhileItWaitsWarm) {
+  Bench b;
+  b.Do(StreamUp{});
+  b.Hear(api::Welcome{});
+  EXPECT_FALSE(b.ready()) << "its data is being read";
+  b.Do(Loaded{});
+  EXPECT_TRUE(b.ready());
+  b.Do(StreamDown{});
+  EXPECT_FALSE(b.ready()) << "nobody can take it in";
+  b.Do(StreamUp{});
+  b.Install(ViewBuilder(1, {0, 1}).Fresh());
+  b.Do(StreamDown{});
+  EXPECT_TRUE(b.ready()) << "in a view it needs no coordinator";
+}
+
 TEST(SessionTest, FreshViewComputesBeforeTheRingAndReducesAfterIt) {
   Bench b;
   b.Warm();
