@@ -37,7 +37,7 @@ class DrainCase(TrainingCase):
 class DrainTest(DrainCase):
 
     def test_a_node_of_three(self):
-        job = Job(self, steps=2500)
+        job = Job(self, steps=2000)
         job.apply()
         job.wait_step(100)
         lead = node_of_leader()
@@ -51,7 +51,7 @@ class DrainTest(DrainCase):
         self.assert_left_in_order(job, member)
 
     def test_the_only_worker_of_a_job(self):
-        job = Job(self, steps=1500, workers={"replicas": 1, "minReplicas": 1, "maxReplicas": 3})
+        job = Job(self, steps=2000, workers={"replicas": 1, "minReplicas": 1, "maxReplicas": 3})
         job.apply()
         job.wait_step(100)
         (member, pod), = job.pods().items()
@@ -65,7 +65,7 @@ class DrainTest(DrainCase):
 
     def test_an_eviction_is_held_back_while_there_is_nowhere_to_go(self):
         """All nodes are cordoned: the budget keeps the worker, it trains on, and goes once there is room."""
-        job = Job(self, steps=2500, workers={"replicas": 1, "minReplicas": 1, "maxReplicas": 3})
+        job = Job(self, steps=2000, workers={"replicas": 1, "minReplicas": 1, "maxReplicas": 3})
         job.apply()
         job.wait_step(50)
         (member, pod), = job.pods().items()

@@ -76,6 +76,11 @@ void Session::State::Switch() {
 }
 
 void Session::State::Leave(const api::View& v) {
+  // Rank 0 of those who stay writes the lines that are left. Where nobody stays, none of the others
+  // has seen these steps.
+  const bool somebody_stays = std::any_of(v.members.begin(), v.members.end(),
+                                          [](const api::ViewMember& m) { return m.has_state; });
+  if (rank == 0 && !somebody_stays) Guarded(WriteStepLine{committed});
   view = v;
   rank = -1;
   interrupted = false;

@@ -147,6 +147,17 @@ TEST_F(ChangeTest, LeaverServesUntilReleased) {
   EXPECT_THAT(b.Hear(api::Release{}), ElementsAre(StartsWith("Exit 0")));
 }
 
+// The drain of a job's only worker left its last step without a line in steps.jsonl.
+TEST_F(ChangeTest, LeaverThatNobodyOutstaysWritesItsLastLines) {
+  b.Beat();
+  b.Do(TermSignal{30});
+  b.Hear(api::InstallView{ViewBuilder(2, {2}).Voluntary().Stateless(2).Leaver(0).Leaver(1)});
+  b.Slots({0, 1, 2});
+  b.next.view_held_by_all = true;
+  b.Reduce();
+  EXPECT_THAT(b.Apply(), Contains("WriteStepLine 1"));
+}
+
 TEST_F(ChangeTest, LeaverGoesByItselfWhenMostOfItsGraceIsOver) {
   b.Do(TermSignal{10});
   b.After(7.9);
