@@ -126,7 +126,7 @@ class EveryFileTest(unittest.TestCase):
 
 
 class RightsTest(unittest.TestCase):
-    JOBS = {"muster.dev/trainingjobs": {"get", "list", "watch"}, "muster.dev/trainingjobs/status": {"patch"},
+    JOBS = {"muster.dev/trainingjobs": {"get", "list", "watch", "delete"}, "muster.dev/trainingjobs/status": {"patch"},
             "muster.dev/trainingjobs/finalizers": {"update"}, "/pods": {"create", "list", "watch", "delete"},
             "/configmaps": {"create", "patch"}, "/services": {"create", "patch"},
             "networking.k8s.io/networkpolicies": {"create", "patch"},

@@ -124,7 +124,7 @@ class RightsTest(ChartCase):
     def test_in_all_namespaces(self):
         self.helm("install")
         account = ACCOUNT.format(self.space)
-        everywhere = {"trainingjobs.muster.dev": self.READ, "trainingjobs.muster.dev/status": {"patch"},
+        everywhere = {"trainingjobs.muster.dev": self.READ | {"delete"}, "trainingjobs.muster.dev/status": {"patch"},
                       "trainingjobs.muster.dev/finalizers": {"update"}, "pods": {"create", "list", "watch", "delete"},
                       "configmaps": self.APPLIED, "services": self.APPLIED,
                       "poddisruptionbudgets.policy": self.APPLIED | {"delete"},

@@ -8,7 +8,8 @@ JSON Patch; `update` is compare-and-swap. What it applies it neither gets nor li
 {{- define "muster.rules.jobs" -}}
 - apiGroups: [muster.dev]
   resources: [trainingjobs]
-  verbs: [get, list, watch]
+  # A job goes when its ttlSecondsAfterFinished is over.
+  verbs: [get, list, watch, delete]
 # The record and the reconcile's status, each by a patch of its own.
 - apiGroups: [muster.dev]
   resources: [trainingjobs/status]
