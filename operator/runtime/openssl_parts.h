@@ -1,4 +1,5 @@
-// Inside operator/runtime: OpenSSL's objects with owners, its errors as statuses, PEM both ways.
+// OpenSSL's objects with owners, its errors as statuses, PEM both ways. For the .cc files of
+// operator/runtime and worker/comm; no header includes it.
 #pragma once
 
 #include <openssl/bio.h>

@@ -46,7 +46,7 @@ void Worker::Load(const api::Welcome& welcome) {
   }
   OpenFailure failure;
   const base::Time start = Now();
-  job_ = OpenJob(welcome, options_, hooks_, build_id_, log_, failure);
+  job_ = OpenJob(welcome, options_, hooks_, build_id_, tls_.get(), log_, failure);
   if (job_ == nullptr) {
     Push(session::Broken{failure.code, failure.reason, failure.message});
     return;
@@ -73,6 +73,7 @@ void Worker::On(const session::StopServing&) {
 void Worker::On(const session::FetchState& c) {
   training_.Post([this, c, flag = FlagOf(c.view.epoch)] {
     comm::FetchOptions fetch;
+    fetch.listener = job_->listener.get();
     fetch.job_uid = options_.job_uid;
     fetch.token = options_.token;
     fetch.epoch = c.view.epoch;

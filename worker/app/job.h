@@ -43,10 +43,10 @@ struct OpenFailure {
   std::string message;
 };
 
-// Opens the data, counts the memory, makes program and buffers, listens. Blocking; null with
-// `failure` filled when it cannot.
+// Opens the data, counts the memory, makes program and buffers, listens: with `tls`, which outlives
+// the job, or in plain text where it is null. Blocking; null with `failure` filled when it cannot.
 std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& options,
-                             const TestHooks& hooks, const std::string& build_id,
+                             const TestHooks& hooks, const std::string& build_id, comm::Tls* tls,
                              const runtime::Logger& log, OpenFailure& failure);
 
 // Bytes that this process may still take: the machine's available memory or what its cgroup has

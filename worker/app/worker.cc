@@ -32,6 +32,22 @@ session::Config MakeSessionConfig(const WorkerOptions& options, const TestHooks&
   return config;
 }
 
+// The same certificate and authorities as on the stream.
+comm::Tls::Options TlsOf(const std::string& job_uid, const rpc::Credentials& credentials) {
+  comm::Tls::Options options;
+  options.job_uid = job_uid;
+  options.papers = [&credentials]() -> absl::StatusOr<comm::Papers> {
+    comm::Papers papers;
+    papers.identity = credentials.Current(runtime::RealClock().WallNow());
+    if (papers.identity == nullptr) {
+      return base::Unavailable("this member has no certificate at present");
+    }
+    MUSTER_ASSIGN_OR_RETURN(papers.believed_pem, credentials.Believed());
+    return papers;
+  };
+  return options;
+}
+
 }  // namespace
 
 Worker::Worker(WorkerOptions options, TestHooks hooks, const runtime::Logger& log,
@@ -83,6 +99,8 @@ absl::Status Worker::Begin() {
   MUSTER_ASSIGN_OR_RETURN(
       credentials_,
       rpc::Credentials::Create({options_.token, options_.token_file, options_.ca_file}));
+  if (credentials_->tls())
+    tls_ = std::make_unique<comm::Tls>(TlsOf(options_.job_uid, *credentials_));
   rpc::CoordinatorClient::Options client;
   client.addresses = options_.coordinators;
   client.credentials = credentials_.get();

@@ -34,6 +34,7 @@
 #include "worker/app/worker_metrics.h"
 #include "worker/checkpoint/writer.h"
 #include "worker/comm/ring.h"
+#include "worker/comm/tls.h"
 #include "worker/session/session.h"
 
 namespace muster::rpc {
@@ -134,6 +135,11 @@ class Worker {
   base::Epoch beat_epoch_;           // guarded by beat_mutex_
   std::uint64_t beat_sequence_ = 0;  // beat thread
 
+  // What this member shows, on the stream and to its neighbours; safe from every thread, and there
+  // from Begin() on. Before the job, whose listener uses them.
+  std::unique_ptr<rpc::Credentials> credentials_;
+  std::unique_ptr<comm::Tls> tls_;  // null: plain text
+
   std::unique_ptr<Job> job_;          // made on the training lane before Loaded is queued
   std::unique_ptr<comm::Ring> ring_;  // communicator lane
   base::Epoch ring_epoch_;            // communicator lane
@@ -141,10 +147,7 @@ class Worker {
   std::mutex checkpoint_mutex_;
   std::map<base::Step, CopiedState> copied_states_;  // guarded by checkpoint_mutex_
 
-  // What this member shows, on the stream and to its neighbours; safe from every thread, and there
-  // from Begin() on.
-  std::unique_ptr<rpc::Credentials> credentials_;
-  std::unique_ptr<rpc::CoordinatorClient> client_;  // after them: it uses them
+  std::unique_ptr<rpc::CoordinatorClient> client_;  // after the credentials: it uses them
   Lane training_{"training"};
   Lane communicator_{"communicator"};
   Lane disk_{"disk"};

@@ -41,7 +41,9 @@ enum class Verdict : std::uint8_t {
   kStaleEpoch = 3,
   kOtherVersion = 4,
   kBusy = 5,
+  kOtherMember = 6,  // than the one whose certificate it shows
 };
+inline constexpr Verdict kLastVerdict = Verdict::kOtherMember;
 
 // Bytes to send. Names longer than kMaxNameBytes are a bug of the caller.
 std::string EncodeGreeting(const Greeting& greeting);

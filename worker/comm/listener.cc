@@ -27,6 +27,22 @@ bool SameSecret(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
+std::string AddressText(const sockaddr_in& address) {
+  char text[INET_ADDRSTRLEN] = "";
+  inet_ntop(AF_INET, &address.sin_addr, text, sizeof(text));
+  return std::string(text) + ":" + std::to_string(ntohs(address.sin_port));
+}
+
+// Reads what a refused peer had still sent; true once it has closed.
+bool Drained(int fd) {
+  char unread[4096];
+  ssize_t n = 0;
+  do {
+    n = recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
+  } while (n > 0);
+  return n == 0 || (errno != EAGAIN && errno != EINTR);
+}
+
 // After an accept for which this process had no descriptor or the system no memory.
 constexpr base::Duration kAcceptPause = std::chrono::milliseconds(100);
 
@@ -35,13 +51,17 @@ bool IsRing(Kind kind) { return kind != Kind::kState; }
 }  // namespace
 
 struct DataListener::State {
-  struct Greeted {  // a socket whose greeting is being read
-    UniqueFd fd;
+  struct Greeted {  // one whose handshake and greeting are being read
+    Channel channel;
+    std::string from;
     std::string bytes;
     base::Time deadline;
+    // Refused, and told so by TLS. Closing a socket with unread bytes would reset the connection,
+    // and the peer lose the reason: it closes first, or the deadline passes.
+    bool leaving = false;
   };
   struct Parked {
-    UniqueFd fd;
+    Channel channel;
     Greeting greeting;
     base::Time deadline;
   };
@@ -66,13 +86,17 @@ struct DataListener::State {
   void Run();
   void Accept();
   bool ReadGreeting(Greeted& g);  // true: done with it
-  void Settle(UniqueFd fd, const Greeting& greeting);
+  bool TurnAway(Greeted& g);      // what ReadGreeting returns
+  void Settle(Channel channel, const Greeting& greeting);
   const Handler* Find(const Greeting& greeting) const MUSTER_REQUIRES(mutex);
-  static void Welcome(const Handler& handler, UniqueFd fd, const Greeting& greeting);
-  void Refuse(int fd, Verdict verdict, const std::string& sentence) MUSTER_REQUIRES(mutex);
+  static void Welcome(const Handler& handler, Channel channel, const Greeting& greeting);
+  void Refuse(Channel& channel, Verdict verdict, const std::string& sentence)
+      MUSTER_REQUIRES(mutex);
+  void Report(const std::string& sentence) MUSTER_REQUIRES(mutex);
   void Expire();
   void HandOutParked() MUSTER_REQUIRES(mutex);
-  std::pair<Verdict, std::string> Judge(const Greeting& greeting) const MUSTER_REQUIRES(mutex);
+  std::pair<Verdict, std::string> Judge(const Greeting& greeting, const Channel& channel) const
+      MUSTER_REQUIRES(mutex);
 };
 
 absl::StatusOr<std::unique_ptr<DataListener>> DataListener::Create(ListenerOptions options) {
@@ -115,6 +139,7 @@ DataListener::~DataListener() {
 const std::string& DataListener::address() const { return state_->address; }
 const std::string& DataListener::job_uid() const { return state_->options.job_uid; }
 const std::string& DataListener::token() const { return state_->options.token; }
+Tls* DataListener::tls() const { return state_->options.tls; }
 
 void DataListener::State::Run() {
   while (!stop.is_set()) {
@@ -122,7 +147,10 @@ void DataListener::State::Run() {
     // When too many are half greeted, new ones wait in the kernel's queue.
     const bool accepting = greeted.size() < kMaxGreeting && Now() >= accept_from;
     fds.push_back({accepting ? listening.get() : -1, POLLIN, 0});
-    for (const Greeted& g : greeted) fds.push_back({g.fd.get(), POLLIN, 0});
+    for (const Greeted& g : greeted) {
+      const short events = g.leaving ? POLLIN : g.channel.read_waits_for();
+      fds.push_back({g.channel.get(), events, 0});
+    }
     // The timeout serves deadlines of greetings and parked sockets, in steps of 20 ms when there
     // are any.
     bool waiting = !greeted.empty() || !accepting;
@@ -144,7 +172,10 @@ void DataListener::State::Run() {
 
 void DataListener::State::Accept() {
   while (greeted.size() < kMaxGreeting) {
-    UniqueFd fd(accept4(listening.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    sockaddr_in peer{};
+    socklen_t length = sizeof(peer);
+    UniqueFd fd(accept4(listening.get(), reinterpret_cast<sockaddr*>(&peer), &length,
+                        SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd) {
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         accept_from = Now() + kAcceptPause;
@@ -152,47 +183,78 @@ void DataListener::State::Accept() {
       return;
     }
     TuneSocket(fd.get(), 0);
-    greeted.push_back({std::move(fd), "", Now() + options.greeting_time});
+    absl::StatusOr<Channel> channel =
+        options.tls != nullptr ? options.tls->Accept(std::move(fd)) : Channel(std::move(fd));
+    if (!channel.ok()) {
+      runtime::MutexLock lock(mutex);
+      Report(AddressText(peer) + ": " + base::Message(channel.status()));
+      continue;
+    }
+    greeted.push_back(
+        {*std::move(channel), AddressText(peer), "", Now() + options.greeting_time, false});
     // Mostly the greeting is already there.
     if (ReadGreeting(greeted.back())) greeted.pop_back();
   }
 }
 
 bool DataListener::State::ReadGreeting(Greeted& g) {
+  if (g.leaving) return Drained(g.channel.get());
   for (;;) {
     std::size_t wanted = kGreetingFixedBytes;
     if (g.bytes.size() >= kGreetingFixedBytes) {
       const auto length = GreetingLength(g.bytes);
       if (!length.ok()) {
         runtime::MutexLock lock(mutex);
-        Refuse(g.fd.get(), Verdict::kOtherVersion, base::Message(length.status()));
+        Refuse(g.channel, Verdict::kOtherVersion, base::Message(length.status()));
         return true;
       }
       wanted = *length;
     }
     if (g.bytes.size() == wanted && wanted >= kGreetingFixedBytes) break;
     char buffer[kGreetingFixedBytes + 2 * kMaxNameBytes];
-    // Never a byte more than the greeting: what follows belongs to whoever gets the socket.
-    const ssize_t n = recv(g.fd.get(), buffer, wanted - g.bytes.size(), MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-    if (n <= 0) return true;
+    // Never a byte more than the greeting: what follows belongs to whoever gets the connection.
+    const ssize_t n =
+        g.channel.Read(std::as_writable_bytes(std::span(buffer, wanted - g.bytes.size())));
+    if (n < 0 && Channel::Blocked()) return false;
+    if (n < 0) return TurnAway(g);
+    if (n == 0) return true;
     g.bytes.append(buffer, static_cast<std::size_t>(n));
   }
   const auto greeting = DecodeGreeting(g.bytes);
   if (!greeting.ok()) {
     runtime::MutexLock lock(mutex);
-    Refuse(g.fd.get(), Verdict::kOtherVersion, base::Message(greeting.status()));
+    Refuse(g.channel, Verdict::kOtherVersion, base::Message(greeting.status()));
     return true;
   }
-  Settle(std::move(g.fd), *greeting);
+  Settle(std::move(g.channel), *greeting);
   return true;
 }
 
-std::pair<Verdict, std::string> DataListener::State::Judge(const Greeting& greeting) const {
+// TLS has failed, or the connection was reset, which is nobody's refusal.
+bool DataListener::State::TurnAway(Greeted& g) {
+  if (!g.channel.tls() || errno == ECONNRESET) return true;
+  {
+    const std::string trouble = g.channel.Trouble();
+    runtime::MutexLock lock(mutex);
+    Report(g.from + ": " + trouble);
+  }
+  g.leaving = true;
+  shutdown(g.channel.get(), SHUT_WR);
+  return Drained(g.channel.get());
+}
+
+std::pair<Verdict, std::string> DataListener::State::Judge(const Greeting& greeting,
+                                                           const Channel& channel) const {
   const std::string who = "member " + base::ToString(greeting.member);
   if (greeting.job_uid != options.job_uid) {
     return {Verdict::kOtherJob, who + " is of job '" + greeting.job_uid.substr(0, 64) +
                                     "', this member of '" + options.job_uid.substr(0, 64) + "'"};
+  }
+  if (const api::JobMember* shown = channel.peer();
+      channel.tls() && (shown == nullptr || shown->member != greeting.member)) {
+    return {Verdict::kOtherMember,
+            who + " shows the certificate of " +
+                (shown == nullptr ? "nobody" : "member " + base::ToString(shown->member))};
   }
   if (!SameSecret(greeting.token, options.token)) {
     return {Verdict::kBadToken, who + " came with a wrong token"};
@@ -204,21 +266,21 @@ std::pair<Verdict, std::string> DataListener::State::Judge(const Greeting& greet
   return {Verdict::kWelcome, ""};
 }
 
-void DataListener::State::Settle(UniqueFd fd, const Greeting& greeting) {
+void DataListener::State::Settle(Channel channel, const Greeting& greeting) {
   runtime::MutexLock lock(mutex);
-  if (const auto [verdict, sentence] = Judge(greeting); verdict != Verdict::kWelcome) {
-    Refuse(fd.get(), verdict, sentence);
+  if (const auto [verdict, sentence] = Judge(greeting, channel); verdict != Verdict::kWelcome) {
+    Refuse(channel, verdict, sentence);
     return;
   }
   if (const Handler* handler = Find(greeting)) {
-    Welcome(*handler, std::move(fd), greeting);
+    Welcome(*handler, std::move(channel), greeting);
     return;
   }
   if (parked.size() >= kMaxParked) {
-    Refuse(parked.front().fd.get(), Verdict::kBusy, "too many peers are waiting for their epoch");
+    Refuse(parked.front().channel, Verdict::kBusy, "too many peers are waiting for their epoch");
     parked.pop_front();
   }
-  parked.push_back({std::move(fd), greeting, Now() + options.park_time});
+  parked.push_back({std::move(channel), greeting, Now() + options.park_time});
 }
 
 const DataListener::Handler* DataListener::State::Find(const Greeting& greeting) const {
@@ -229,27 +291,42 @@ const DataListener::Handler* DataListener::State::Find(const Greeting& greeting)
   return it == kind_handlers.end() ? nullptr : &it->second;
 }
 
-// The answer is two bytes on a socket that has sent nothing yet: it always fits.
-void DataListener::State::Welcome(const Handler& handler, UniqueFd fd, const Greeting& greeting) {
+// The answer is two bytes on a socket that has sent no more than a handshake, which was received:
+// it always fits.
+void DataListener::State::Welcome(const Handler& handler, Channel channel,
+                                  const Greeting& greeting) {
   const std::string answer = EncodeAnswer(Verdict::kWelcome, "");
-  send(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  handler(std::move(fd), greeting);
+  channel.Write(std::as_bytes(std::span(answer)));
+  handler(std::move(channel), greeting);
 }
 
-void DataListener::State::Refuse(int fd, Verdict verdict, const std::string& sentence) {
-  ++refused;
+void DataListener::State::Refuse(Channel& channel, Verdict verdict, const std::string& sentence) {
   const std::string answer = EncodeAnswer(verdict, sentence);
-  send(fd, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  channel.Write(std::as_bytes(std::span(answer)));
+  Report(sentence);
+}
+
+void DataListener::State::Report(const std::string& sentence) {
+  ++refused;
   if (options.on_refused) options.on_refused("data plane refused a peer: " + sentence);
 }
 
 void DataListener::State::Expire() {
   const base::Time now = Now();
-  greeted.remove_if([&](const Greeted& g) { return g.deadline <= now; });
   runtime::MutexLock lock(mutex);
+  for (auto it = greeted.begin(); it != greeted.end();) {
+    if (it->deadline > now) {
+      ++it;
+      continue;
+    }
+    if (it->channel.tls() && !it->leaving) {
+      Report(it->from + ": it did not finish its handshake and greeting in time");
+    }
+    it = greeted.erase(it);
+  }
   while (!parked.empty() && parked.front().deadline <= now) {
     const Greeting& g = parked.front().greeting;
-    Refuse(parked.front().fd.get(), Verdict::kBusy,
+    Refuse(parked.front().channel, Verdict::kBusy,
            "member " + base::ToString(g.member) + " waited in vain for epoch " +
                std::to_string(g.epoch.value));
     parked.pop_front();
@@ -259,7 +336,7 @@ void DataListener::State::Expire() {
 void DataListener::State::HandOutParked() {
   for (auto it = parked.begin(); it != parked.end();) {
     if (const Handler* handler = Find(it->greeting)) {
-      Welcome(*handler, std::move(it->fd), it->greeting);
+      Welcome(*handler, std::move(it->channel), it->greeting);
       it = parked.erase(it);
     } else {
       ++it;
@@ -293,14 +370,19 @@ void DataListener::Fence(base::Epoch oldest) {
   runtime::MutexLock lock(state_->mutex);
   state_->oldest = std::max(state_->oldest, oldest);
   for (auto it = state_->parked.begin(); it != state_->parked.end();) {
-    const auto [verdict, sentence] = state_->Judge(it->greeting);
+    const auto [verdict, sentence] = state_->Judge(it->greeting, it->channel);
     if (verdict == Verdict::kWelcome) {
       ++it;
       continue;
     }
-    state_->Refuse(it->fd.get(), verdict, sentence);
+    state_->Refuse(it->channel, verdict, sentence);
     it = state_->parked.erase(it);
   }
+}
+
+void DataListener::ReportRefusal(const std::string& sentence) {
+  runtime::MutexLock lock(state_->mutex);
+  state_->Report(sentence);
 }
 
 std::int64_t DataListener::refused() const {

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "operator/base/check.h"
+#include "operator/runtime/mutex.h"
 #include "worker/comm/reduce.h"
 #include "worker/comm/ring_links.h"
 
@@ -33,7 +34,7 @@ struct Frame {
 };
 static_assert(sizeof(Frame) == 32);
 
-bool Blocked(ssize_t n) { return n < 0 && (errno == EAGAIN || errno == EINTR); }
+bool Blocked(ssize_t n) { return n < 0 && Channel::Blocked(); }
 
 }  // namespace
 
@@ -44,7 +45,12 @@ bool Blocked(ssize_t n) { return n < 0 && (errno == EAGAIN || errno == EINTR); }
 struct Ring::State {
   RingOptions options;
   std::shared_ptr<AbortFlag> abort;
-  RingLinks links;
+  Channel to_next, from_previous;  // who aborts only shuts the sockets down
+  // Goodbye is said by any thread, and read by the one that polls.
+  runtime::Mutex control_mutex;
+  Channel next_control MUSTER_GUARDED_BY(control_mutex);
+  Channel previous_control MUSTER_GUARDED_BY(control_mutex);
+  int next_control_fd = -1, previous_control_fd = -1;  // theirs, to poll
   std::size_t n = 1;
   std::size_t rank = 0;
   std::atomic<std::int64_t> bytes_sent{0};
@@ -86,8 +92,15 @@ struct Ring::State {
   absl::StatusOr<bool> Receive();
   absl::StatusOr<bool> ReceiveFrame();
   absl::Status Wait(base::Time until);
-  absl::Status Broke(std::size_t peer, int control, const std::string& what);
+  enum class Side { kNext, kPrevious };
+  enum class Heard { kGoodbye, kEnd, kNothing };
+  bool ControlBuffered();
+  Heard ReadControl(Side side);
+  Heard Listen(Side side);  // within the grace for goodbyes
+  absl::Status Broke(Side side, Heard heard, const std::string& what);
+  absl::Status NoData(ssize_t got);
   absl::Status Fail(absl::Status status);
+  void Adopt(RingLinks links);
   void SayGoodbye();
 };
 
@@ -106,7 +119,7 @@ Ring::Connected Ring::Connect(RingOptions options) {
   if (state->n > 1) {
     LinkResult result = ConnectLinks(options, *state->abort);
     if (!result.status.ok()) return {result.status, nullptr, std::move(result.unreachable)};
-    state->links = std::move(result.links);
+    state->Adopt(std::move(result.links));
     state->scratch.resize(options.piece_bytes);
   }
   state->options = std::move(options);
@@ -119,9 +132,21 @@ Ring::~Ring() { state_->SayGoodbye(); }
 std::int64_t Ring::bytes_sent() const { return state_->bytes_sent.load(); }
 std::optional<base::MemberId> Ring::broken_peer() const { return state_->broken; }
 
+void Ring::State::Adopt(RingLinks links) {
+  to_next = std::move(links.to_next);
+  from_previous = std::move(links.from_previous);
+  runtime::MutexLock lock(control_mutex);
+  next_control = std::move(links.next_control);
+  previous_control = std::move(links.previous_control);
+  next_control_fd = next_control.get();
+  previous_control_fd = previous_control.get();
+}
+
+// One byte that nobody waits for: where it does not fit, the end of the connections says as much.
 void Ring::State::SayGoodbye() {
-  for (int fd : {links.next_control.get(), links.previous_control.get()}) {
-    if (fd >= 0) send(fd, &kGoodbye, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  runtime::MutexLock lock(control_mutex);
+  for (Channel* control : {&next_control, &previous_control}) {
+    if (*control) control->Write(std::as_bytes(std::span(&kGoodbye, 1)));
   }
 }
 
@@ -130,7 +155,7 @@ void Ring::Abort() {
   state_->SayGoodbye();
   state_->abort->Set();
   // Neighbours see the end of our data without waiting for this ring to be destroyed.
-  for (int fd : {state_->links.to_next.get(), state_->links.from_previous.get()}) {
+  for (int fd : {state_->to_next.get(), state_->from_previous.get()}) {
     if (fd >= 0) shutdown(fd, SHUT_RDWR);
   }
 }
@@ -219,9 +244,12 @@ absl::StatusOr<bool> Ring::State::Send() {
     from = (send_k == 0 ? r.in.data() : r.out.data()) + Begin(segment) + send_at;
   }
   if (size == 0) return false;
-  const ssize_t n_sent = send(links.to_next.get(), from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  const ssize_t n_sent = to_next.Write({from, size});
   if (Blocked(n_sent)) return false;
-  if (n_sent < 0) return Broke(Next(), links.next_control.get(), base::ErrnoText(errno));
+  if (n_sent < 0) {
+    const std::string trouble = to_next.Trouble();
+    return Broke(Side::kNext, Listen(Side::kNext), trouble);
+  }
   if (frame_sent < sizeof(Frame)) {
     frame_sent += static_cast<std::size_t>(n_sent);
     return true;
@@ -233,15 +261,16 @@ absl::StatusOr<bool> Ring::State::Send() {
   return true;
 }
 
+absl::Status Ring::State::NoData(ssize_t got) {
+  const std::string what = got == 0 ? "closed the connection" : from_previous.Trouble();
+  return Broke(Side::kPrevious, Listen(Side::kPrevious), what);
+}
+
 absl::StatusOr<bool> Ring::State::ReceiveFrame() {
   const ssize_t got =
-      recv(links.from_previous.get(), reinterpret_cast<std::byte*>(&frame_in) + frame_received,
-           sizeof(Frame) - frame_received, MSG_DONTWAIT);
+      from_previous.Read(std::as_writable_bytes(std::span(&frame_in, 1)).subspan(frame_received));
   if (Blocked(got)) return false;
-  if (got <= 0) {
-    return Broke(Previous(), links.previous_control.get(),
-                 got == 0 ? "closed the connection" : base::ErrnoText(errno));
-  }
+  if (got <= 0) return NoData(got);
   frame_received += static_cast<std::size_t>(got);
   if (frame_received == sizeof(Frame) && std::memcmp(&frame_in, &frame_out, sizeof(Frame)) != 0) {
     return base::Internal(
@@ -265,12 +294,9 @@ absl::StatusOr<bool> Ring::State::Receive() {
   std::byte* const into = reducing ? scratch.data() + held : out;
   const std::size_t most =
       reducing ? std::min(scratch.size(), left) - held : std::min(left, options.piece_bytes);
-  const ssize_t got = recv(links.from_previous.get(), into, most, MSG_DONTWAIT);
+  const ssize_t got = from_previous.Read({into, most});
   if (Blocked(got)) return false;
-  if (got <= 0) {
-    return Broke(Previous(), links.previous_control.get(),
-                 got == 0 ? "closed the connection" : base::ErrnoText(errno));
-  }
+  if (got <= 0) return NoData(got);
   std::size_t whole = static_cast<std::size_t>(got);
   if (reducing) {
     held += whole;
@@ -286,16 +312,19 @@ absl::StatusOr<bool> Ring::State::Receive() {
   return true;
 }
 
+// Only after a Send and a Receive that were blocked or had nothing to do: bytes that TLS has
+// decrypted already are not seen by poll.
 absl::Status Ring::State::Wait(base::Time until) {
   const bool may_send = frame_sent < sizeof(Frame) ||
                         (send_k < steps() && Size(SendSegment(0)) + received_total > sent_total);
-  pollfd fds[4] = {{links.from_previous.get(), POLLIN, 0},
-                   {may_send ? links.to_next.get() : -1, POLLOUT, 0},
+  pollfd fds[4] = {{from_previous.get(), from_previous.read_waits_for(), 0},
+                   {may_send ? to_next.get() : -1, to_next.write_waits_for(), 0},
                    {abort->fd(), POLLIN, 0},
-                   {send_k < steps() ? links.next_control.get() : -1, POLLIN, 0}};
+                   {send_k < steps() ? next_control_fd : -1, POLLIN, 0}};
   // An empty reduction owes no byte, yet the frame that says so.
   if (receive_k == steps() && frame_received == sizeof(Frame)) fds[0].fd = -1;
-  const auto left = std::max<std::int64_t>((until - Now()).count(), 0);
+  const bool buffered = fds[3].fd >= 0 && ControlBuffered();
+  const auto left = buffered ? 0 : std::max<std::int64_t>((until - Now()).count(), 0);
   const timespec timeout = {static_cast<time_t>(left / 1'000'000'000),
                             static_cast<long>(left % 1'000'000'000)};
   if (ppoll(fds, 4, &timeout, nullptr) < 0 && errno != EINTR) {
@@ -304,22 +333,44 @@ absl::Status Ring::State::Wait(base::Time until) {
   if (abort->is_set()) return base::Aborted("the reduction was aborted");
   // The next member left while we still owe it data: nothing more can come of this reduction. One
   // that has everything may leave; what the previous one still owes us ends with its data socket.
-  if (fds[3].revents != 0) return Broke(Next(), links.next_control.get(), "closed the connection");
-  return absl::OkStatus();
+  if (!buffered && fds[3].revents == 0) return absl::OkStatus();
+  const Heard heard = Listen(Side::kNext);
+  if (heard == Heard::kNothing && !abort->is_set()) return absl::OkStatus();
+  return Broke(Side::kNext, heard, "closed the connection");
 }
 
-// M3: goodbye, said on the control socket before anything was closed, is no evidence against the
-// peer.
-absl::Status Ring::State::Broke(std::size_t peer, int control, const std::string& what) {
+bool Ring::State::ControlBuffered() {
+  runtime::MutexLock lock(control_mutex);
+  return next_control.buffered();
+}
+
+Ring::State::Heard Ring::State::ReadControl(Side side) {
+  char word = 0;
+  runtime::MutexLock lock(control_mutex);
+  Channel& control = side == Side::kNext ? next_control : previous_control;
+  const ssize_t n = control.Read(std::as_writable_bytes(std::span(&word, 1)));
+  if (Blocked(n)) return Heard::kNothing;
+  return n == 1 && word == kGoodbye ? Heard::kGoodbye : Heard::kEnd;
+}
+
+Ring::State::Heard Ring::State::Listen(Side side) {
+  const base::Time until = Now() + kGoodbyeGrace;
+  for (;;) {
+    const Heard heard = ReadControl(side);
+    if (heard != Heard::kNothing) return heard;
+    const int fd = side == Side::kNext ? next_control_fd : previous_control_fd;
+    if (!WaitReady(fd, POLLIN, until, *abort).ok()) return heard;
+  }
+}
+
+// M3: goodbye, said on the control connection before anything was closed, is no evidence against
+// the peer.
+absl::Status Ring::State::Broke(Side side, Heard heard, const std::string& what) {
+  if (abort->is_set()) return base::Aborted("the reduction was aborted");
+  const std::size_t peer = side == Side::kNext ? Next() : Previous();
   const std::string name = "rank " + std::to_string(peer) + " (member " +
                            base::ToString(options.peers[peer].member) + ")";
-  if (absl::IsAborted(WaitReady(control, POLLIN, Now() + kGoodbyeGrace, *abort))) {
-    return base::Aborted("the reduction was aborted");
-  }
-  char word = 0;
-  if (recv(control, &word, 1, MSG_DONTWAIT) == 1 && word == kGoodbye) {
-    return base::Aborted(name + " said goodbye");
-  }
+  if (heard == Heard::kGoodbye) return base::Aborted(name + " said goodbye");
   broken = options.peers[peer].member;
   return base::Unavailable(name + ": " + what);
 }

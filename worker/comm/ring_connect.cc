@@ -4,13 +4,11 @@
 #include <algorithm>
 
 #include "operator/runtime/mutex.h"
+#include "worker/comm/dial.h"
 #include "worker/comm/ring_links.h"
 
 namespace muster::comm {
 namespace {
-
-// A neighbour's listener may come up a moment after ours.
-constexpr base::Duration kRetry = std::chrono::milliseconds(10);
 
 std::string Name(const RingOptions& o, std::size_t rank) {
   return "rank " + std::to_string(rank) + " (member " + base::ToString(o.peers[rank].member) +
@@ -20,40 +18,45 @@ std::string Name(const RingOptions& o, std::size_t rank) {
 // What the listener's thread hands in; `arrived` wakes the connecting thread.
 struct Inbox {
   runtime::Mutex mutex;
-  UniqueFd data MUSTER_GUARDED_BY(mutex);
-  UniqueFd control MUSTER_GUARDED_BY(mutex);
+  Channel data MUSTER_GUARDED_BY(mutex);
+  Channel control MUSTER_GUARDED_BY(mutex);
   AbortFlag complete;
 
-  void Put(UniqueFd fd, Kind kind) {
+  void Put(Channel channel, Kind kind) {
     runtime::MutexLock lock(mutex);
-    (kind == Kind::kRing ? data : control) = std::move(fd);
+    (kind == Kind::kRing ? data : control) = std::move(channel);
     if (data && control) complete.Set();
   }
 };
 
-absl::StatusOr<UniqueFd> OpenOnce(const RingOptions& o, Kind kind, const RingPeer& next,
-                                  const AbortFlag& abort) {
-  MUSTER_ASSIGN_OR_RETURN(UniqueFd fd, Connect(next.address, o.deadline, abort));
-  if (kind == Kind::kRing) TuneSocket(fd.get(), o.socket_buffer_bytes);
-  Greeting greeting{kind,
-                    o.epoch,
-                    o.peers[static_cast<std::size_t>(o.rank)].member,
-                    o.rank,
-                    o.listener->job_uid(),
-                    o.listener->token()};
-  MUSTER_RETURN_IF_ERROR(Greet(fd.get(), greeting, o.deadline, abort));
-  return fd;
-}
-
-// Retries what may pass: nobody listens yet, or it is busy. A refusal by reason is final.
-absl::StatusOr<UniqueFd> Open(const RingOptions& o, Kind kind, const RingPeer& next,
-                              const AbortFlag& abort) {
+// Tries again what may pass: nobody listens yet, it is busy, or one end does not believe the other
+// yet. A refusal by reason is final.
+absl::StatusOr<Channel> Open(const RingOptions& o, Kind kind, const RingPeer& next,
+                             const AbortFlag& abort) {
+  DialOptions dial;
+  dial.listener = o.listener;
+  dial.peer = next.member;
+  dial.address = next.address;
+  dial.greeting = {kind,
+                   o.epoch,
+                   o.peers[static_cast<std::size_t>(o.rank)].member,
+                   o.rank,
+                   o.listener->job_uid(),
+                   o.listener->token()};
+  dial.connect_deadline = dial.deadline = o.deadline;
+  DialPause pauses;
   for (;;) {
-    absl::StatusOr<UniqueFd> fd = OpenOnce(o, kind, next, abort);
-    if (fd.ok() || fd.status().code() != absl::StatusCode::kUnavailable) return fd;
-    if (Now() + kRetry >= o.deadline) return fd.status();
-    const absl::Status pause = WaitReady(-1, 0, Now() + kRetry, abort);
-    if (absl::IsAborted(pause)) return pause;
+    Dialled dialled = Dial(dial, abort);
+    if (dialled.channel.ok() && kind == Kind::kRing) {
+      TuneSocket(dialled.channel->get(), o.socket_buffer_bytes);
+    }
+    if (dialled.channel.ok() || !MayPass(dialled.channel.status())) {
+      return std::move(dialled.channel);
+    }
+    const base::Duration pause = pauses.Next(dial, dialled);
+    if (Now() + pause >= o.deadline) return dialled.channel.status();
+    const absl::Status paused = WaitReady(-1, 0, Now() + pause, abort);
+    if (absl::IsAborted(paused)) return paused;
   }
 }
 
@@ -73,10 +76,10 @@ LinkResult ConnectLinks(const RingOptions& o, const AbortFlag& abort) {
   const std::size_t previous = (rank + n - 1) % n;
   auto inbox = std::make_shared<Inbox>();
   const auto accept = [inbox, expected = o.peers[previous].member, previous, &o](
-                          UniqueFd fd, const Greeting& greeting) {
+                          Channel channel, const Greeting& greeting) {
     if (greeting.rank != static_cast<std::int32_t>(previous) || greeting.member != expected) return;
-    if (greeting.kind == Kind::kRing) TuneSocket(fd.get(), o.socket_buffer_bytes);
-    inbox->Put(std::move(fd), greeting.kind);
+    if (greeting.kind == Kind::kRing) TuneSocket(channel.get(), o.socket_buffer_bytes);
+    inbox->Put(std::move(channel), greeting.kind);
   };
   o.listener->Fence(o.epoch);
   o.listener->Register(Kind::kRing, o.epoch, accept);

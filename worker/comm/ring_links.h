@@ -1,4 +1,4 @@
-// The sockets of a ring: data to the next member, data from the previous one, and a control socket
+// The connections of a ring: data to the next member, data from the previous one, and a control one
 // to each, on which goodbye can be said even when data is stuck in mid-message. Private to this
 // folder.
 #pragma once
@@ -8,16 +8,16 @@
 #include <string>
 #include <vector>
 
+#include "worker/comm/channel.h"
 #include "worker/comm/ring.h"
-#include "worker/comm/socket.h"
 
 namespace muster::comm {
 
 struct RingLinks {
-  UniqueFd to_next;
-  UniqueFd from_previous;
-  UniqueFd next_control;
-  UniqueFd previous_control;
+  Channel to_next;
+  Channel from_previous;
+  Channel next_control;
+  Channel previous_control;
 };
 
 struct LinkResult {

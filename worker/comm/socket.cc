@@ -15,7 +15,6 @@
 
 #include "operator/base/check.h"
 #include "operator/runtime/clock.h"
-#include "worker/comm/greeting.h"
 
 namespace muster::comm {
 namespace {
@@ -24,8 +23,6 @@ timespec ToTimespec(base::Duration d) {
   const auto ns = std::max<std::int64_t>(d.count(), 0);
   return {static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
 }
-
-bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
 struct Resolved {
   sockaddr_storage address{};
@@ -105,53 +102,6 @@ absl::StatusOr<UniqueFd> Connect(const std::string& address, base::Time deadline
   getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &length);
   if (error != 0) return base::Unavailable("connect to " + address + ": " + base::ErrnoText(error));
   return fd;
-}
-
-absl::Status WriteAll(int fd, std::span<const std::byte> bytes, base::Time deadline,
-                      const AbortFlag& abort) {
-  while (!bytes.empty()) {
-    const ssize_t n = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n >= 0) {
-      bytes = bytes.subspan(static_cast<std::size_t>(n));
-    } else if (WouldBlock(errno)) {
-      MUSTER_RETURN_IF_ERROR(WaitReady(fd, POLLOUT, deadline, abort));
-    } else {
-      return base::Unavailable(base::ErrnoText(errno));
-    }
-    if (abort.is_set()) return base::Aborted("aborted");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ReadAll(int fd, std::span<std::byte> bytes, base::Time deadline,
-                     const AbortFlag& abort) {
-  while (!bytes.empty()) {
-    const ssize_t n = recv(fd, bytes.data(), bytes.size(), MSG_DONTWAIT);
-    if (n > 0) {
-      bytes = bytes.subspan(static_cast<std::size_t>(n));
-    } else if (n == 0) {
-      return base::Unavailable("the peer closed the connection");
-    } else if (WouldBlock(errno)) {
-      MUSTER_RETURN_IF_ERROR(WaitReady(fd, POLLIN, deadline, abort));
-    } else {
-      return base::Unavailable(base::ErrnoText(errno));
-    }
-    if (abort.is_set()) return base::Aborted("aborted");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Greet(int fd, const Greeting& greeting, base::Time deadline, const AbortFlag& abort) {
-  const std::string hello = EncodeGreeting(greeting);
-  MUSTER_RETURN_IF_ERROR(WriteAll(fd, std::as_bytes(std::span(hello)), deadline, abort));
-  std::uint8_t answer[2] = {};
-  MUSTER_RETURN_IF_ERROR(ReadAll(fd, std::as_writable_bytes(std::span(answer)), deadline, abort));
-  if (answer[0] == static_cast<std::uint8_t>(Verdict::kWelcome)) return absl::OkStatus();
-  std::string sentence(answer[1], '\0');
-  MUSTER_RETURN_IF_ERROR(ReadAll(fd, std::as_writable_bytes(std::span(sentence)), deadline, abort));
-  const auto verdict = static_cast<Verdict>(answer[0]);
-  if (verdict == Verdict::kBusy) return base::Unavailable("refused: " + sentence);
-  return base::FailedPrecondition("refused: " + sentence);
 }
 
 void TuneSocket(int fd, int buffer_bytes) {

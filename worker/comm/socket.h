@@ -63,17 +63,6 @@ absl::Status WaitReady(int fd, short events, base::Time deadline, const AbortFla
 absl::StatusOr<UniqueFd> Connect(const std::string& address, base::Time deadline,
                                  const AbortFlag& abort);
 
-// The whole span or a status: Unavailable when the peer closed or reset.
-absl::Status WriteAll(int fd, std::span<const std::byte> bytes, base::Time deadline,
-                      const AbortFlag& abort);
-absl::Status ReadAll(int fd, std::span<std::byte> bytes, base::Time deadline,
-                     const AbortFlag& abort);
-
-// Sends a greeting and reads its answer; FailedPrecondition with the peer's sentence when it
-// refuses.
-struct Greeting;
-absl::Status Greet(int fd, const Greeting& greeting, base::Time deadline, const AbortFlag& abort);
-
 // TCP_NODELAY and, when buffer_bytes > 0, socket buffers of that size.
 void TuneSocket(int fd, int buffer_bytes);
 

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "operator/runtime/mutex.h"
+#include "worker/comm/dial.h"
 #include "worker/comm/shard.h"
 #include "worker/comm/state_transfer.h"
 
@@ -45,9 +46,9 @@ class Fetch {
  private:
   void Serve(const StateSource& source);
   absl::Status FromSource(const StateSource& source);
-  absl::StatusOr<UniqueFd> Open(const StateSource& source);
-  absl::Status Describe(int fd, const StateSource& source);
-  absl::Status Take(int fd, const Shard& shard);
+  absl::StatusOr<Channel> Open(const StateSource& source);
+  absl::Status Describe(Channel& channel, const StateSource& source);
+  absl::Status Take(Channel& channel, const Shard& shard);
   absl::Status Agree(const Description& d, std::string header, const StateSource& source);
   std::optional<Shard> Next();
   void Finished(const Shard& shard, bool good);
@@ -69,28 +70,37 @@ class Fetch {
   std::string complaints_ MUSTER_GUARDED_BY(mutex_);
 };
 
-absl::StatusOr<UniqueFd> Fetch::Open(const StateSource& source) {
-  const base::Time give_up = Within(kConnectTime);
+absl::StatusOr<Channel> Fetch::Open(const StateSource& source) {
+  DialOptions dial;
+  dial.listener = o_.listener;
+  dial.peer = source.member;
+  dial.address = source.address;
+  dial.greeting = {Kind::kState, o_.epoch, o_.member, 0, o_.job_uid, o_.token};
+  dial.connect_deadline = Within(kConnectTime);
+  dial.deadline = o_.deadline;
+  dial.greeting_time = kStallTime;
+  const bool tls = o_.listener != nullptr && o_.listener->tls() != nullptr;
+  DialPause pauses;
   for (;;) {
-    absl::StatusOr<UniqueFd> fd = Connect(source.address, give_up, stop_);
-    if (fd.ok()) {
-      const Greeting greeting{Kind::kState, o_.epoch, o_.member, 0, o_.job_uid, o_.token};
-      MUSTER_RETURN_IF_ERROR(Greet(fd->get(), greeting, Within(kStallTime), stop_));
-      return fd;
+    Dialled dialled = Dial(dial, stop_);
+    if (dialled.channel.ok()) return std::move(dialled.channel);
+    // Whoever answers without TLS and says no means it.
+    if ((dialled.reached && !tls) || !MayPass(dialled.channel.status()) ||
+        Now() >= dial.connect_deadline) {
+      return dialled.channel.status();
     }
-    if (!absl::IsUnavailable(fd.status()) || Now() >= give_up) return fd;
-    const absl::Status pause =
-        WaitReady(-1, 0, std::min(give_up, Now() + std::chrono::milliseconds(10)), stop_);
+    const base::Time next = Now() + pauses.Next(dial, dialled);
+    const absl::Status pause = WaitReady(-1, 0, std::min(dial.connect_deadline, next), stop_);
     if (absl::IsAborted(pause)) return pause;
   }
 }
 
-absl::Status Fetch::Describe(int fd, const StateSource& source) {
+absl::Status Fetch::Describe(Channel& channel, const StateSource& source) {
   const ShardRequest request{};
-  MUSTER_RETURN_IF_ERROR(WriteAll(fd, BytesOf(request), Within(kStallTime), stop_));
+  MUSTER_RETURN_IF_ERROR(WriteAll(channel, BytesOf(request), Within(kStallTime), stop_));
   // The source of a voluntary change answers only when it has switched: the whole deadline counts.
   Description d;
-  MUSTER_RETURN_IF_ERROR(ReadAll(fd, WritableBytesOf(d), o_.deadline, stop_));
+  MUSTER_RETURN_IF_ERROR(ReadAll(channel, WritableBytesOf(d), o_.deadline, stop_));
   if (d.magic != kShardMagic) return base::DataLoss("it does not speak this protocol");
   if (d.told != Told::kOk) {
     return base::FailedPrecondition("it does not serve the state of epoch " +
@@ -102,7 +112,7 @@ absl::Status Fetch::Describe(int fd, const StateSource& source) {
   }
   std::vector<std::uint64_t> sizes(d.regions);
   MUSTER_RETURN_IF_ERROR(
-      ReadAll(fd, std::as_writable_bytes(std::span(sizes)), Within(kStallTime), stop_));
+      ReadAll(channel, std::as_writable_bytes(std::span(sizes)), Within(kStallTime), stop_));
   for (std::size_t r = 0; r < sizes.size(); ++r) {
     if (sizes[r] != o_.regions[r].size()) {
       return base::DataLoss("its region " + std::to_string(r) + " has " + std::to_string(sizes[r]) +
@@ -111,7 +121,7 @@ absl::Status Fetch::Describe(int fd, const StateSource& source) {
   }
   std::string header(d.header_bytes, '\0');
   MUSTER_RETURN_IF_ERROR(
-      ReadAll(fd, std::as_writable_bytes(std::span(header)), Within(kStallTime), stop_));
+      ReadAll(channel, std::as_writable_bytes(std::span(header)), Within(kStallTime), stop_));
   return Agree(d, std::move(header), source);
 }
 
@@ -136,18 +146,18 @@ absl::Status Fetch::Agree(const Description& d, std::string header, const StateS
   return disagreement_;
 }
 
-absl::Status Fetch::Take(int fd, const Shard& shard) {
+absl::Status Fetch::Take(Channel& channel, const Shard& shard) {
   const ShardRequest request{kShardMagic, Ask::kShard, shard.region, shard.offset, shard.length};
-  MUSTER_RETURN_IF_ERROR(WriteAll(fd, BytesOf(request), Within(kStallTime), stop_));
+  MUSTER_RETURN_IF_ERROR(WriteAll(channel, BytesOf(request), Within(kStallTime), stop_));
   ShardHead head;
-  MUSTER_RETURN_IF_ERROR(ReadAll(fd, WritableBytesOf(head), Within(kStallTime), stop_));
+  MUSTER_RETURN_IF_ERROR(ReadAll(channel, WritableBytesOf(head), Within(kStallTime), stop_));
   if (head.magic != kShardMagic || head.told != Told::kOk || head.length != shard.length) {
     return base::DataLoss("it answered a request for a shard with something else");
   }
   const auto into = o_.regions[shard.region].subspan(shard.offset, shard.length);
   for (std::size_t at = 0; at < into.size(); at += kReadBytes) {
     const auto part = into.subspan(at, std::min(kReadBytes, into.size() - at));
-    MUSTER_RETURN_IF_ERROR(ReadAll(fd, part, Within(kStallTime), stop_));
+    MUSTER_RETURN_IF_ERROR(ReadAll(channel, part, Within(kStallTime), stop_));
     if (o_.progress != nullptr) *o_.progress += part.size();
   }
   if (ShardChecksum(into) == head.checksum) return absl::OkStatus();
@@ -178,10 +188,10 @@ void Fetch::Finished(const Shard& shard, bool good) {
 }
 
 absl::Status Fetch::FromSource(const StateSource& source) {
-  UniqueFd fd;
+  Channel channel;
   for (;;) {
-    MUSTER_ASSIGN_OR_RETURN(fd, Open(source));
-    const absl::Status described = Describe(fd.get(), source);
+    MUSTER_ASSIGN_OR_RETURN(channel, Open(source));
+    const absl::Status described = Describe(channel, source);
     if (described.ok()) break;
     if (!o_.early || !absl::IsFailedPrecondition(described)) return described;
     const absl::Status pause = WaitReady(-1, 0, Within(kAskAgain), stop_);
@@ -193,7 +203,7 @@ absl::Status Fetch::FromSource(const StateSource& source) {
     if (left_ == 0) over_.Set();
   }
   while (const std::optional<Shard> shard = Next()) {
-    const absl::Status status = Take(fd.get(), *shard);
+    const absl::Status status = Take(channel, *shard);
     Finished(*shard, status.ok());
     MUSTER_RETURN_IF_ERROR(status);
   }

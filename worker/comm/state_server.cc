@@ -44,19 +44,19 @@ struct StateServer::State {
   int leases MUSTER_GUARDED_BY(mutex) = 0;  // readers that may touch the regions now
   std::list<Reader> readers MUSTER_GUARDED_BY(mutex);
 
-  void Accept(UniqueFd fd, const Greeting& greeting);
-  void Read(UniqueFd fd, base::Epoch epoch);
+  void Accept(Channel channel, const Greeting& greeting);
+  void Read(Channel channel, base::Epoch epoch);
   std::shared_ptr<Served> Await(base::Epoch epoch);
-  absl::Status Answer(int fd, const ShardRequest& request, Served& served);
-  absl::Status AnswerShard(int fd, const ShardRequest& request, Served& served);
+  absl::Status Answer(Channel& channel, const ShardRequest& request, Served& served);
+  absl::Status AnswerShard(Channel& channel, const ShardRequest& request, Served& served);
   void Withdraw();
 };
 
 StateServer::StateServer(StateServerOptions options) : state_(std::make_unique<State>()) {
   state_->options = options;
-  options.listener->RegisterKind(Kind::kState, [s = state_.get()](UniqueFd fd, const Greeting& g) {
-    s->Accept(std::move(fd), g);
-  });
+  options.listener->RegisterKind(
+      Kind::kState,
+      [s = state_.get()](Channel channel, const Greeting& g) { s->Accept(std::move(channel), g); });
 }
 
 StateServer::~StateServer() {
@@ -96,7 +96,7 @@ void StateServer::State::Withdraw() {
   while (leases > 0) changed.Wait(mutex);
 }
 
-void StateServer::State::Accept(UniqueFd fd, const Greeting& greeting) {
+void StateServer::State::Accept(Channel channel, const Greeting& greeting) {
   runtime::MutexLock lock(mutex);
   for (auto it = readers.begin(); it != readers.end();) {
     if (it->done.load()) {
@@ -109,8 +109,8 @@ void StateServer::State::Accept(UniqueFd fd, const Greeting& greeting) {
   if (readers.size() >= kMaxReaders || stop.is_set()) return;
   Reader& reader = readers.emplace_back();
   reader.thread =
-      std::thread([this, &reader, epoch = greeting.epoch, fd = std::move(fd)]() mutable {
-        Read(std::move(fd), epoch);
+      std::thread([this, &reader, epoch = greeting.epoch, held = std::move(channel)]() mutable {
+        Read(std::move(held), epoch);
         reader.done.store(true);
       });
 }
@@ -128,18 +128,18 @@ std::shared_ptr<Served> StateServer::State::Await(base::Epoch epoch) {
   return nullptr;
 }
 
-void StateServer::State::Read(UniqueFd fd, base::Epoch epoch) {
+void StateServer::State::Read(Channel channel, base::Epoch epoch) {
   std::shared_ptr<Served> state;
   for (;;) {
     ShardRequest request;
     const AbortFlag& flag = state == nullptr ? stop : state->withdrawn;
     const base::Time until = Now() + options.wait_time;
-    if (!ReadAll(fd.get(), WritableBytesOf(request), until, flag).ok()) return;
+    if (!ReadAll(channel, WritableBytesOf(request), until, flag).ok()) return;
     if (request.magic != kShardMagic) return;
     if (state == nullptr) state = Await(epoch);
     if (state == nullptr) {
       const Description gone{kShardMagic, Told::kGone, 0, 0, 0, 0};
-      (void)WriteAll(fd.get(), BytesOf(gone), Now() + kSendTime, stop).ok();
+      (void)WriteAll(channel, BytesOf(gone), Now() + kSendTime, stop).ok();
       return;
     }
     {
@@ -147,7 +147,7 @@ void StateServer::State::Read(UniqueFd fd, base::Epoch epoch) {
       if (served != state) return;
       ++leases;
     }
-    const absl::Status status = Answer(fd.get(), request, *state);
+    const absl::Status status = Answer(channel, request, *state);
     {
       runtime::MutexLock lock(mutex);
       --leases;
@@ -157,8 +157,9 @@ void StateServer::State::Read(UniqueFd fd, base::Epoch epoch) {
   }
 }
 
-absl::Status StateServer::State::Answer(int fd, const ShardRequest& request, Served& served) {
-  if (request.ask == Ask::kShard) return AnswerShard(fd, request, served);
+absl::Status StateServer::State::Answer(Channel& channel, const ShardRequest& request,
+                                        Served& served) {
+  if (request.ask == Ask::kShard) return AnswerShard(channel, request, served);
   const ServedState& s = served.state;
   const Description d{kShardMagic,
                       Told::kOk,
@@ -172,27 +173,28 @@ absl::Status StateServer::State::Answer(int fd, const ShardRequest& request, Ser
     out.append(reinterpret_cast<const char*>(&size), sizeof(size));
   }
   out += s.header;
-  return WriteAll(fd, std::as_bytes(std::span(out)), Now() + kSendTime, served.withdrawn);
+  return WriteAll(channel, std::as_bytes(std::span(out)), Now() + kSendTime, served.withdrawn);
 }
 
-absl::Status StateServer::State::AnswerShard(int fd, const ShardRequest& request, Served& served) {
+absl::Status StateServer::State::AnswerShard(Channel& channel, const ShardRequest& request,
+                                             Served& served) {
   const auto& regions = served.state.regions;
   ShardHead head{kShardMagic, Told::kBadRange, 0, 0};
   const bool inside = request.region < regions.size() &&
                       request.offset <= regions[request.region].size() &&
                       request.length <= regions[request.region].size() - request.offset;
   const base::Time until = Now() + kSendTime;
-  if (!inside) return WriteAll(fd, BytesOf(head), until, served.withdrawn);
+  if (!inside) return WriteAll(channel, BytesOf(head), until, served.withdrawn);
   const auto shard = regions[request.region].subspan(request.offset, request.length);
   head = {kShardMagic, Told::kOk, shard.size(), ShardChecksum(shard)};
-  MUSTER_RETURN_IF_ERROR(WriteAll(fd, BytesOf(head), until, served.withdrawn));
+  MUSTER_RETURN_IF_ERROR(WriteAll(channel, BytesOf(head), until, served.withdrawn));
   bytes.fetch_add(static_cast<std::int64_t>(shard.size()));
   if (corrupt_in.load() > 0 && corrupt_in.fetch_sub(1) == 1 && !shard.empty()) {
     std::vector<std::byte> damaged(shard.begin(), shard.end());
     damaged[damaged.size() / 2] ^= std::byte{4};
-    return WriteAll(fd, damaged, until, served.withdrawn);
+    return WriteAll(channel, damaged, until, served.withdrawn);
   }
-  return WriteAll(fd, shard, until, served.withdrawn);
+  return WriteAll(channel, shard, until, served.withdrawn);
 }
 
 }  // namespace muster::comm

@@ -73,6 +73,8 @@ struct StateSource {
 };
 
 struct FetchOptions {
+  // Gives TLS where there is any, and counts sources that are not believed; null: plain TCP.
+  DataListener* listener = nullptr;
   std::string job_uid;
   std::string token;
   base::Epoch epoch;

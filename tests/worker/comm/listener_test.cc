@@ -17,9 +17,8 @@ namespace {
 
 absl::Status Try(const DataListener& listener, const Greeting& greeting, int milliseconds = 2000) {
   AbortFlag never;
-  auto fd = Connect(listener.address(), In(milliseconds), never);
-  if (!fd.ok()) return fd.status();
-  return Greet(fd->get(), greeting, In(milliseconds), never);
+  Channel channel = Open(listener.address());
+  return Greet(channel, greeting, In(milliseconds), never);
 }
 
 Greeting Good() { return {Kind::kRing, base::Epoch(5), {1, 2}, 1, "job-1", "secret"}; }
@@ -50,18 +49,17 @@ TEST(ListenerTest, RefusesOtherJobsTokensAndEpochsBySentence) {
 TEST(ListenerTest, HandsOverWithoutLosingABytesThatFollow) {
   auto listener = MakeListener();
   std::promise<std::string> heard;
-  listener->Register(Kind::kRing, base::Epoch(5), [&](UniqueFd fd, const Greeting& greeting) {
+  listener->Register(Kind::kRing, base::Epoch(5), [&](Channel channel, const Greeting& greeting) {
     EXPECT_EQ(greeting, Good());
     std::string bytes(5, '\0');
     AbortFlag never;
-    EXPECT_TRUE(ReadAll(fd.get(), std::as_writable_bytes(std::span(bytes)), In(2000), never).ok());
+    EXPECT_TRUE(ReadAll(channel, std::as_writable_bytes(std::span(bytes)), In(2000), never).ok());
     heard.set_value(bytes);
   });
   AbortFlag never;
-  auto fd = Connect(listener->address(), In(2000), never);
-  ASSERT_TRUE(fd.ok());
+  Channel channel = Open(listener->address());
   const std::string all = EncodeGreeting(Good()) + "after";
-  ASSERT_TRUE(WriteAll(fd->get(), std::as_bytes(std::span(all)), In(2000), never).ok());
+  ASSERT_TRUE(WriteAll(channel, std::as_bytes(std::span(all)), In(2000), never).ok());
   EXPECT_EQ(heard.get_future().get(), "after");
 }
 
@@ -71,12 +69,12 @@ TEST(ListenerTest, GarbageAndSilenceAreClosed) {
   auto listener = DataListener::Create(options).value();
   AbortFlag never;
   std::byte one[1];
-  auto silent = Connect(listener->address(), In(2000), never);
-  EXPECT_TRUE(absl::IsUnavailable(ReadAll(silent->get(), one, In(2000), never)));
-  auto loud = Connect(listener->address(), In(2000), never);
+  Channel silent = Open(listener->address());
+  EXPECT_TRUE(absl::IsUnavailable(ReadAll(silent, one, In(2000), never)));
+  Channel loud = Open(listener->address());
   const std::string http = "GET / HTTP/1.1\r\nHost: somebody.example\r\n\r\n";
-  EXPECT_TRUE(WriteAll(loud->get(), std::as_bytes(std::span(http)), In(2000), never).ok());
-  EXPECT_TRUE(ReadAll(loud->get(), one, In(2000), never).ok());
+  EXPECT_TRUE(WriteAll(loud, std::as_bytes(std::span(http)), In(2000), never).ok());
+  EXPECT_TRUE(ReadAll(loud, one, In(2000), never).ok());
   EXPECT_EQ(std::to_integer<int>(one[0]), static_cast<int>(Verdict::kOtherVersion));
 }
 
@@ -129,7 +127,8 @@ TEST(ListenerTest, WithoutADescriptorItWaitsAndAcceptsLater) {
   EXPECT_LT(seconds, 0.05);
   Greeting stranger = Good();
   stranger.token = "wrong";
-  EXPECT_TRUE(absl::IsFailedPrecondition(Greet(late.get(), stranger, In(2000), never)));
+  Channel greeter(std::move(late));
+  EXPECT_TRUE(absl::IsFailedPrecondition(Greet(greeter, stranger, In(2000), never)));
 }
 
 TEST(GreetingTest, RoundTripsAndRejectsBadBytes) {

@@ -7,53 +7,21 @@
 #include <algorithm>
 #include <atomic>
 
-#include "operator/base/rng.h"
 #include "tests/worker/comm/loopback.h"
 
 namespace muster::comm {
 namespace {
 
-// Every member reduces; returns its status.
-template <typename T>
-void Check(Cluster& cluster, ReduceOp op, ElementType type, std::size_t count) {
-  const std::size_t n = cluster.rings.size();
-  std::vector<std::vector<T>> in(n, std::vector<T>(count));
-  std::vector<T> expected(count);
-  base::SplitMix rng(count * 7 + n);
-  for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t r = 0; r < n; ++r) {
-      // Small floats, so that their sums are exact in any order; integers use all their bits and
-      // wrap.
-      in[r][i] = type == ElementType::kFloat32
-                     ? static_cast<T>(static_cast<int>(rng.Below(2001)) - 1000)
-                     : static_cast<T>(rng.Next());
-      using U = std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>,
-                                   std::type_identity<T>>::type;
-      expected[i] = r == 0 ? in[r][i]
-                    : op == ReduceOp::kSum
-                        ? static_cast<T>(static_cast<U>(expected[i]) + static_cast<U>(in[r][i]))
-                        : std::max(expected[i], in[r][i]);
-    }
-  }
-  const auto untouched = in;
-  std::vector<std::vector<T>> out(n, std::vector<T>(count, T{77}));
-  std::vector<std::thread> threads;
-  for (std::size_t r = 0; r < n; ++r) {
-    threads.emplace_back([&, r] {
-      const auto status = AllReduce(*cluster.rings[r], op, type, in[r], out[r]);
-      EXPECT_TRUE(status.ok()) << status;
-    });
-  }
-  for (auto& thread : threads) thread.join();
-  for (std::size_t r = 0; r < n; ++r) {
-    EXPECT_EQ(out[r], expected) << "n " << n << " rank " << r << " count " << count;
-    EXPECT_EQ(in[r], untouched[r]) << "reductions are out of place (M4)";
-  }
-}
+// What holds for sockets holds for TLS over them.
+class RingTest : public testing::TestWithParam<Wire> {};
+class RingConnectTest : public testing::TestWithParam<Wire> {};
+INSTANTIATE_TEST_SUITE_P(Wires, RingTest, testing::Values(Wire::kPlain, Wire::kTls), WireName);
+INSTANTIATE_TEST_SUITE_P(Wires, RingConnectTest, testing::Values(Wire::kPlain, Wire::kTls),
+                         WireName);
 
-TEST(RingTest, SumsAndMaximaOfEverySize) {
+TEST_P(RingTest, SumsAndMaximaOfEverySize) {
   for (std::size_t n = 1; n <= 5; ++n) {
-    Cluster cluster(n);
+    Cluster cluster(n, GetParam());
     cluster.Connect();
     for (std::size_t count : {0, 1, 2, 3, 7, 1001, 100003}) {
       Check<std::int64_t>(cluster, ReduceOp::kSum, ElementType::kInt64, count);
@@ -67,8 +35,8 @@ TEST(RingTest, SumsAndMaximaOfEverySize) {
 }
 
 // Nothing but the frame arrives, and that has to wake who waits for it.
-TEST(RingTest, AnEmptyReductionEndsWhenItsFrameArrives) {
-  Cluster cluster(2);
+TEST_P(RingTest, AnEmptyReductionEndsWhenItsFrameArrives) {
+  Cluster cluster(2, GetParam());
   cluster.Connect();
   base::Duration took{};
   std::thread waiting([&] {
@@ -86,9 +54,9 @@ TEST(RingTest, AnEmptyReductionEndsWhenItsFrameArrives) {
   EXPECT_LT(took, std::chrono::seconds(2));
 }
 
-TEST(RingTest, SendsTwiceTheShareOfTheOthers) {
+TEST_P(RingTest, SendsTwiceTheShareOfTheOthers) {
   for (std::size_t n : {1, 2, 3, 4}) {
-    Cluster cluster(n);
+    Cluster cluster(n, GetParam());
     cluster.Connect();
     Check<std::int64_t>(cluster, ReduceOp::kSum, ElementType::kInt64, 12000);
     for (const auto& ring : cluster.rings) {
@@ -97,8 +65,8 @@ TEST(RingTest, SendsTwiceTheShareOfTheOthers) {
   }
 }
 
-TEST(RingTest, AbortEndsPollAtOnceAndNeighboursHearGoodbye) {
-  Cluster cluster(3);
+TEST_P(RingTest, AbortEndsPollAtOnceAndNeighboursHearGoodbye) {
+  Cluster cluster(3, GetParam());
   cluster.Connect();
   std::vector<std::int64_t> in(1 << 20, 1);
   std::vector<std::int64_t> out(in.size());
@@ -128,9 +96,9 @@ TEST(RingTest, AbortEndsPollAtOnceAndNeighboursHearGoodbye) {
   EXPECT_TRUE(absl::IsAborted(cluster.rings[0]->BeginAllReduce({})));
 }
 
-TEST(RingTest, AbortAtRandomMomentsNeverHangsNorGivesAWrongSum) {
+TEST_P(RingTest, AbortAtRandomMomentsNeverHangsNorGivesAWrongSum) {
   base::SplitMix rng(11);
-  Cluster cluster(3);
+  Cluster cluster(3, GetParam());
   for (int round = 0; round < 30; ++round) {
     cluster.epoch = cluster.epoch.Next();
     cluster.Connect();
@@ -159,8 +127,8 @@ TEST(RingTest, AbortAtRandomMomentsNeverHangsNorGivesAWrongSum) {
   }
 }
 
-TEST(RingTest, MismatchedReductionsAreAnErrorNotASum) {
-  Cluster cluster(2);
+TEST_P(RingTest, MismatchedReductionsAreAnErrorNotASum) {
+  Cluster cluster(2, GetParam());
   cluster.Connect();
   std::vector<absl::Status> status(2);
   std::vector<std::int64_t> a(10), b(10);
@@ -173,8 +141,8 @@ TEST(RingTest, MismatchedReductionsAreAnErrorNotASum) {
   EXPECT_FALSE(status[1].ok());
 }
 
-TEST(RingTest, OneReductionAtATimeAndSizesMustAgree) {
-  Cluster cluster(1);
+TEST_P(RingTest, OneReductionAtATimeAndSizesMustAgree) {
+  Cluster cluster(1, GetParam());
   cluster.Connect();
   std::vector<std::int32_t> in = {1, 2, 3}, out(3);
   const Reduction good{ReduceOp::kSum, ElementType::kInt32, std::as_bytes(std::span(in)),
@@ -188,8 +156,8 @@ TEST(RingTest, OneReductionAtATimeAndSizesMustAgree) {
   EXPECT_TRUE(absl::IsInvalidArgument(cluster.rings[0]->BeginAllReduce(odd)));
 }
 
-TEST(RingConnectTest, UnreachablePeersAreNamedAtTheDeadline) {
-  Cluster cluster(3);
+TEST_P(RingConnectTest, UnreachablePeersAreNamedAtTheDeadline) {
+  Cluster cluster(3, GetParam());
   const base::Time begun = Now();
   // Rank 1 is alive but never connects (half open); rank 2's listener is gone.
   cluster.listeners[2].reset();
@@ -201,20 +169,19 @@ TEST(RingConnectTest, UnreachablePeersAreNamedAtTheDeadline) {
 }
 
 // Same job, same epoch, and yet not the neighbour: it must not take the neighbour's place.
-TEST(RingConnectTest, AMemberThatIsNotTheNeighbourIsNotTakenForIt) {
-  Cluster cluster(2);
+TEST_P(RingConnectTest, AMemberThatIsNotTheNeighbourIsNotTakenForIt) {
+  Cluster cluster(2, GetParam());
   Ring::Connected connected;
   std::thread early([&] { connected = Ring::Connect(cluster.Options(0)); });
   AbortFlag never;
-  std::vector<UniqueFd> strangers;
+  std::vector<Channel> strangers;
   for (const auto& [member, rank] : {std::pair<base::MemberId, int>{{1, 7}, 1}, {{1, 0}, 0}}) {
     for (Kind kind : {Kind::kRing, Kind::kRingControl}) {
-      auto fd = Connect(cluster.peers[0].address, In(5000), never);
-      ASSERT_TRUE(fd.ok()) << fd.status();
+      Channel channel = Open(cluster.peers[0].address, cluster.As(member), cluster.peers[0].member);
       ASSERT_TRUE(
-          Greet(fd->get(), {kind, cluster.epoch, member, rank, "job-1", "secret"}, In(5000), never)
+          Greet(channel, {kind, cluster.epoch, member, rank, "job-1", "secret"}, In(5000), never)
               .ok());
-      strangers.push_back(std::move(*fd));
+      strangers.push_back(std::move(channel));
     }
   }
   auto neighbour = Ring::Connect(cluster.Options(1));
@@ -226,8 +193,8 @@ TEST(RingConnectTest, AMemberThatIsNotTheNeighbourIsNotTakenForIt) {
   Check<std::int32_t>(cluster, ReduceOp::kSum, ElementType::kInt32, 1000);
 }
 
-TEST(RingConnectTest, AFasterNeighbourIsParkedUntilTheViewArrives) {
-  Cluster cluster(2);
+TEST_P(RingConnectTest, AFasterNeighbourIsParkedUntilTheViewArrives) {
+  Cluster cluster(2, GetParam());
   std::thread early([&] {
     auto connected = Ring::Connect(cluster.Options(0));
     EXPECT_TRUE(connected.status.ok()) << connected.status;
@@ -237,8 +204,8 @@ TEST(RingConnectTest, AFasterNeighbourIsParkedUntilTheViewArrives) {
   early.join();
 }
 
-TEST(RingConnectTest, ConnectingCanBeAborted) {
-  Cluster cluster(2);
+TEST_P(RingConnectTest, ConnectingCanBeAborted) {
+  Cluster cluster(2, GetParam());
   RingOptions options = cluster.Options(0, 20000);
   options.abort = std::make_shared<AbortFlag>();
   std::thread aborter([abort = options.abort] {
@@ -253,25 +220,23 @@ TEST(RingConnectTest, ConnectingCanBeAborted) {
 
 // A peer that dies says nothing: its sockets close. Played by hand, since a Ring always says
 // goodbye.
-TEST(RingTest, ADeadPeerIsNamedAsEvidence) {
-  Cluster cluster(2);
-  std::vector<UniqueFd> accepted;
+TEST_P(RingTest, ADeadPeerIsNamedAsEvidence) {
+  Cluster cluster(2, GetParam());
+  std::vector<Channel> accepted;
   for (Kind kind : {Kind::kRing, Kind::kRingControl}) {
-    cluster.listeners[1]->Register(kind, cluster.epoch, [&](UniqueFd fd, const Greeting&) {
-      accepted.push_back(std::move(fd));
+    cluster.listeners[1]->Register(kind, cluster.epoch, [&](Channel channel, const Greeting&) {
+      accepted.push_back(std::move(channel));
     });
   }
   Ring::Connected connected;
   std::thread survivor([&] { connected = Ring::Connect(cluster.Options(0)); });
   AbortFlag never;
-  std::vector<UniqueFd> opened;
+  std::vector<Channel> opened;
   for (Kind kind : {Kind::kRing, Kind::kRingControl}) {
-    auto fd = Connect(cluster.peers[0].address, In(5000), never);
-    ASSERT_TRUE(fd.ok());
+    Channel channel = Open(cluster.peers[0].address, cluster.As({1, 0}), {0, 0});
     ASSERT_TRUE(
-        Greet(fd->get(), {kind, cluster.epoch, {1, 0}, 1, "job-1", "secret"}, In(5000), never)
-            .ok());
-    opened.push_back(std::move(*fd));
+        Greet(channel, {kind, cluster.epoch, {1, 0}, 1, "job-1", "secret"}, In(5000), never).ok());
+    opened.push_back(std::move(channel));
   }
   survivor.join();
   ASSERT_TRUE(connected.status.ok()) << connected.status;

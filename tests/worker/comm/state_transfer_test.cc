@@ -15,14 +15,21 @@ namespace muster::comm {
 namespace {
 
 struct Source {
-  std::unique_ptr<DataListener> listener = MakeListener();
-  std::unique_ptr<StateServer> server =
-      std::make_unique<StateServer>(StateServerOptions{listener.get(), std::chrono::seconds(5)});
+  explicit Source(Tls* tls)
+      : listener(MakeListener("job-1", "secret", nullptr, tls)),
+        server(std::make_unique<StateServer>(
+            StateServerOptions{listener.get(), std::chrono::seconds(5)})) {}
+  std::unique_ptr<DataListener> listener;
+  std::unique_ptr<StateServer> server;
 };
 
-class StateTransferTest : public ::testing::Test {
+// What holds for sockets holds for TLS over them.
+class StateTransferTest : public ::testing::TestWithParam<Wire> {
  protected:
   StateTransferTest() {
+    if (GetParam() == Wire::kTls) authority_ = MakeTestAuthority();
+    fetcher_ = As({9, 0});
+    own_ = MakeListener("job-1", "secret", nullptr, fetcher_);
     base::SplitMix rng(5);
     for (std::size_t size : {3'000'001, 0, 1'234'567}) {
       std::vector<std::byte> region(size);
@@ -40,6 +47,7 @@ class StateTransferTest : public ::testing::Test {
 
   FetchOptions Options(int deadline_ms = 8000) {
     FetchOptions options;
+    options.listener = own_.get();
     options.job_uid = "job-1";
     options.token = "secret";
     options.epoch = base::Epoch(7);
@@ -63,13 +71,31 @@ class StateTransferTest : public ::testing::Test {
     EXPECT_EQ(received_, state_);
   }
 
+  Tls* As(base::MemberId member) {
+    if (authority_.key_pem.empty()) return nullptr;
+    papers_.push_back(
+        std::make_unique<PaperCase>(MakeLeaf(authority_, member), authority_.certificate_pem));
+    return papers_.back()->tls();
+  }
+  void AddSources(int n) {
+    for (int i = 0; i < n; ++i) {
+      sources_.emplace_back(As({static_cast<std::int32_t>(sources_.size()), 0}));
+    }
+  }
+
+  runtime::Identity authority_;  // empty on a plain wire
+  std::vector<std::unique_ptr<PaperCase>> papers_;
+  Tls* fetcher_ = nullptr;
+  std::unique_ptr<DataListener> own_;  // of member 9.0, who fetches
   std::vector<std::vector<std::byte>> state_, received_;
   std::vector<Source> sources_;
 };
+INSTANTIATE_TEST_SUITE_P(Wires, StateTransferTest, testing::Values(Wire::kPlain, Wire::kTls),
+                         WireName);
 
-TEST_F(StateTransferTest, OneToThreeSourcesShareTheWork) {
+TEST_P(StateTransferTest, OneToThreeSourcesShareTheWork) {
   for (int n = 1; n <= 3; ++n) {
-    sources_.emplace_back();
+    AddSources(1);
     sources_.back().server->Serve(State());
     for (auto& region : received_) std::fill(region.begin(), region.end(), std::byte{0});
     const FetchResult result = FetchState(Options());
@@ -79,8 +105,8 @@ TEST_F(StateTransferTest, OneToThreeSourcesShareTheWork) {
 }
 
 // M5: a joiner asks before the sources have reached the end of their step.
-TEST_F(StateTransferTest, AnEarlyReceiverAsksALateSourceAgain) {
-  sources_.emplace_back();
+TEST_P(StateTransferTest, AnEarlyReceiverAsksALateSourceAgain) {
+  AddSources(1);
   sources_[0].server.reset();  // one server at a time answers for a listener
   sources_[0].server = std::make_unique<StateServer>(
       StateServerOptions{sources_[0].listener.get(), std::chrono::milliseconds(20)});
@@ -102,8 +128,8 @@ TEST_F(StateTransferTest, AnEarlyReceiverAsksALateSourceAgain) {
   EXPECT_EQ(moved, 4'234'568u);
 }
 
-TEST_F(StateTransferTest, AWrongChecksumIsSeenAndTheOthersTakeOver) {
-  sources_.resize(2);
+TEST_P(StateTransferTest, AWrongChecksumIsSeenAndTheOthersTakeOver) {
+  AddSources(2);
   sources_[1].server->CorruptShardForTest(1);
   sources_[1].server->Serve(State());
   // The whole source is ready only when the damaged one has been asked.
@@ -118,8 +144,8 @@ TEST_F(StateTransferTest, AWrongChecksumIsSeenAndTheOthersTakeOver) {
   EXPECT_EQ(result.corrupt, (std::vector<base::MemberId>{{1, 0}}));
 }
 
-TEST_F(StateTransferTest, AloneACorruptSourceFailsByName) {
-  sources_.resize(1);
+TEST_P(StateTransferTest, AloneACorruptSourceFailsByName) {
+  AddSources(1);
   sources_[0].server->Serve(State());
   sources_[0].server->CorruptShardForTest(3);
   const FetchResult result = FetchState(Options());
@@ -131,17 +157,18 @@ TEST_F(StateTransferTest, AloneACorruptSourceFailsByName) {
 
 // The dying source is played by hand: it describes its state, is asked for a shard, sends half of
 // it and is gone. Only then does the other one serve.
-TEST_F(StateTransferTest, ASourceThatDiesIsReplaced) {
-  sources_.resize(1);
-  auto dying = MakeListener();
-  std::promise<UniqueFd> accepted;
-  dying->RegisterKind(Kind::kState,
-                      [&](UniqueFd fd, const Greeting&) { accepted.set_value(std::move(fd)); });
+TEST_P(StateTransferTest, ASourceThatDiesIsReplaced) {
+  AddSources(1);
+  auto dying = MakeListener("job-1", "secret", nullptr, As({1, 0}));
+  std::promise<Channel> accepted;
+  dying->RegisterKind(Kind::kState, [&](Channel channel, const Greeting&) {
+    accepted.set_value(std::move(channel));
+  });
   std::thread death([&] {
     AbortFlag never;
-    const UniqueFd fd = accepted.get_future().get();
+    Channel channel = accepted.get_future().get();
     ShardRequest request;
-    ASSERT_TRUE(ReadAll(fd.get(), WritableBytesOf(request), In(5000), never).ok());
+    ASSERT_TRUE(ReadAll(channel, WritableBytesOf(request), In(5000), never).ok());
     const Description described{
         kShardMagic, Told::kOk, 12, 42, static_cast<std::uint32_t>(state_.size()), 6};
     std::string answer(reinterpret_cast<const char*>(&described), sizeof(described));
@@ -150,12 +177,12 @@ TEST_F(StateTransferTest, ASourceThatDiesIsReplaced) {
       answer.append(reinterpret_cast<const char*>(&size), sizeof(size));
     }
     answer += "header";
-    ASSERT_TRUE(WriteAll(fd.get(), std::as_bytes(std::span(answer)), In(5000), never).ok());
-    ASSERT_TRUE(ReadAll(fd.get(), WritableBytesOf(request), In(5000), never).ok());
+    ASSERT_TRUE(WriteAll(channel, std::as_bytes(std::span(answer)), In(5000), never).ok());
+    ASSERT_TRUE(ReadAll(channel, WritableBytesOf(request), In(5000), never).ok());
     const ShardHead head{kShardMagic, Told::kOk, request.length, 0};
-    ASSERT_TRUE(WriteAll(fd.get(), BytesOf(head), In(5000), never).ok());
+    ASSERT_TRUE(WriteAll(channel, BytesOf(head), In(5000), never).ok());
     const auto half = std::span<const std::byte>(state_[0]).first(request.length / 2);
-    ASSERT_TRUE(WriteAll(fd.get(), half, In(5000), never).ok());
+    ASSERT_TRUE(WriteAll(channel, half, In(5000), never).ok());
     sources_[0].server->Serve(State());
   });
   FetchOptions options = Options();
@@ -169,32 +196,31 @@ TEST_F(StateTransferTest, ASourceThatDiesIsReplaced) {
 
 // StopServing promises that nobody reads any more, to each of two threads that call it at once. A
 // shard of this size keeps its reader busy with the checksum for some milliseconds.
-TEST_F(StateTransferTest, EverybodyWhoStopsServingWaitsForTheReaders) {
+TEST_P(StateTransferTest, EverybodyWhoStopsServingWaitsForTheReaders) {
   std::vector<std::byte> large(std::size_t{256} << 20);
-  sources_.resize(1);
+  AddSources(1);
   ServedState served{base::Epoch(7), base::Step(12), 42, "", {large}};
   sources_[0].server->Serve(std::move(served));
   AbortFlag never;
-  const auto fd = Connect(sources_[0].listener->address(), In(5000), never);
-  ASSERT_TRUE(fd.ok());
+  Channel channel = Open(sources_[0].listener->address(), fetcher_, {0, 0});
   const Greeting greeting{Kind::kState, base::Epoch(7), {9, 0}, 0, "job-1", "secret"};
-  ASSERT_TRUE(Greet(fd->get(), greeting, In(5000), never).ok());
+  ASSERT_TRUE(Greet(channel, greeting, In(5000), never).ok());
   const ShardRequest request{kShardMagic, Ask::kShard, 0, 0, large.size()};
-  ASSERT_TRUE(WriteAll(fd->get(), BytesOf(request), In(5000), never).ok());
+  ASSERT_TRUE(WriteAll(channel, BytesOf(request), In(5000), never).ok());
   std::this_thread::sleep_for(std::chrono::milliseconds(5));
   std::thread first([&] { sources_[0].server->StopServing(); });
   std::this_thread::sleep_for(std::chrono::milliseconds(2));
   sources_[0].server->StopServing();
   // The head follows the checksum: whoever still computes one has sent nothing yet.
   ShardHead head;
-  const ssize_t got = recv(fd->get(), &head, sizeof(head), MSG_DONTWAIT);
+  const ssize_t got = channel.Read(WritableBytesOf(head));
   const int error = errno;
   first.join();
   EXPECT_GE(got, 0) << "a reader was at work: " << base::ErrnoText(error);
 }
 
-TEST_F(StateTransferTest, AnUnreachableSourceIsNamedAndTheRestSuffices) {
-  sources_.resize(2);
+TEST_P(StateTransferTest, AnUnreachableSourceIsNamedAndTheRestSuffices) {
+  AddSources(2);
   sources_[0].server->Serve(State());
   FetchOptions options = Options();
   sources_[1].server.reset();
@@ -207,8 +233,8 @@ TEST_F(StateTransferTest, AnUnreachableSourceIsNamedAndTheRestSuffices) {
   EXPECT_EQ(result.failed, (std::vector<base::MemberId>{{1, 0}}));
 }
 
-TEST_F(StateTransferTest, AJoinerThatAsksEarlyWaitsForTheSwitch) {
-  sources_.resize(1);
+TEST_P(StateTransferTest, AJoinerThatAsksEarlyWaitsForTheSwitch) {
+  AddSources(1);
   std::thread later([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     sources_[0].server->Serve(State());
@@ -217,8 +243,8 @@ TEST_F(StateTransferTest, AJoinerThatAsksEarlyWaitsForTheSwitch) {
   later.join();
 }
 
-TEST_F(StateTransferTest, DifferentStatesAreNeverMixed) {
-  sources_.resize(2);
+TEST_P(StateTransferTest, DifferentStatesAreNeverMixed) {
+  AddSources(2);
   sources_[0].server->Serve(State(42));
   sources_[1].server->Serve(State(43));
   FetchOptions options = Options();
@@ -227,8 +253,8 @@ TEST_F(StateTransferTest, DifferentStatesAreNeverMixed) {
   EXPECT_TRUE(absl::IsDataLoss(result.status)) << result.status;
 }
 
-TEST_F(StateTransferTest, DeadlineAndAbortEndIt) {
-  sources_.resize(1);  // serves nothing
+TEST_P(StateTransferTest, DeadlineAndAbortEndIt) {
+  AddSources(1);  // serves nothing
   EXPECT_TRUE(absl::IsDeadlineExceeded(FetchState(Options(100)).status));
   FetchOptions options = Options();
   options.abort = std::make_shared<AbortFlag>();

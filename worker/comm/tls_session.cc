@@ -1,0 +1,228 @@
+#include "worker/comm/tls_session.h"
+
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "operator/runtime/certificates.h"
+#include "operator/runtime/openssl_parts.h"
+
+namespace muster::comm {
+
+namespace openssl = runtime::openssl;
+
+// OpenSSL's own BIO for sockets calls write(), and a peer that is gone would end this process by
+// SIGPIPE.
+struct WireBio {
+  static TlsSession::Wire& Of(BIO* bio) {
+    return *static_cast<TlsSession::Wire*>(BIO_get_data(bio));
+  }
+  static int Settle(BIO* bio, ssize_t n, void (*try_again)(BIO*)) {
+    BIO_clear_retry_flags(bio);
+    if (n >= 0) return static_cast<int>(n);
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
+      try_again(bio);
+    } else {
+      Of(bio).error = errno;
+    }
+    return -1;
+  }
+  static int Read(BIO* bio, char* into, int size) {
+    return Settle(bio, recv(Of(bio).fd, into, static_cast<std::size_t>(size), MSG_DONTWAIT),
+                  [](BIO* b) { BIO_set_retry_read(b); });
+  }
+  static int Write(BIO* bio, const char* from, int size) {
+    const auto n =
+        send(Of(bio).fd, from, static_cast<std::size_t>(size), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return Settle(bio, n, [](BIO* b) { BIO_set_retry_write(b); });
+  }
+  static long Control(BIO*, int what, long, void*) { return what == BIO_CTRL_FLUSH ? 1 : 0; }
+
+  // One method for the process, never freed: sessions may outlive everything but it.
+  static const BIO_METHOD* Method() {
+    static const BIO_METHOD* const method = [] {
+      BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "data plane");
+      if (made == nullptr || BIO_meth_set_read(made, Read) != 1 ||
+          BIO_meth_set_write(made, Write) != 1 || BIO_meth_set_ctrl(made, Control) != 1) {
+        BIO_meth_free(made);
+        made = nullptr;
+      }
+      return made;
+    }();
+    return method;
+  }
+};
+
+namespace {
+
+// What OpenSSL says of a handshake or a record that failed, as half a sentence about the peer.
+std::string Describe(unsigned long error) {
+  const int reason = ERR_GET_REASON(error);
+  const char* text = ERR_reason_error_string(error);
+  const std::string words = text == nullptr ? "no reason given" : text;
+  if (ERR_GET_LIB(error) != ERR_LIB_SSL) return "TLS with it failed: " + words;
+  if (reason > SSL_AD_REASON_OFFSET) return "it refused this member's handshake: " + words;
+  switch (reason) {
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+      return "it shows no certificate";
+    case SSL_R_WRONG_VERSION_NUMBER:
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_NO_PROTOCOLS_AVAILABLE:
+    case SSL_R_HTTP_REQUEST:
+    case SSL_R_HTTPS_PROXY_REQUEST:
+    case SSL_R_PACKET_LENGTH_TOO_LONG:
+    case SSL_R_BAD_RECORD_TYPE:
+    case SSL_R_UNEXPECTED_MESSAGE:
+      return "it does not speak TLS 1.3 (" + words + ")";
+    default:
+      return "TLS with it failed: " + words;
+  }
+}
+
+}  // namespace
+
+void TlsSession::Free::operator()(ssl_st* ssl) const { SSL_free(ssl); }
+
+absl::StatusOr<std::unique_ptr<TlsSession>> TlsSession::Create(ssl_ctx_st* context,
+                                                               Options options) {
+  std::unique_ptr<TlsSession> session(new TlsSession(std::move(options)));
+  session->ssl_.reset(SSL_new(context));
+  openssl::Bio bio(WireBio::Method() == nullptr ? nullptr : BIO_new(WireBio::Method()));
+  if (!session->ssl_ || !bio || SSL_set_app_data(session->ssl_.get(), session.get()) != 1) {
+    return openssl::Broken("make a TLS session");
+  }
+  BIO_set_data(bio.get(), &session->wire_);
+  BIO_set_init(bio.get(), 1);
+  SSL* const ssl = session->ssl_.get();
+  BIO* const both = bio.release();
+  SSL_set_bio(ssl, both, both);
+  if (session->options_.accepts) {
+    SSL_set_accept_state(ssl);
+  } else {
+    SSL_set_connect_state(ssl);
+  }
+  return session;
+}
+
+bool TlsSession::buffered() const { return SSL_has_pending(ssl_.get()) == 1; }
+
+const api::JobMember* TlsSession::peer() const {
+  return peer_ && SSL_is_init_finished(ssl_.get()) ? &*peer_ : nullptr;
+}
+
+ssize_t TlsSession::Read(std::span<std::byte> into) {
+  if (broken_ != 0 || ended_) return SayEnd(true);
+  std::size_t total = 0;
+  while (total < into.size()) {
+    ERR_clear_error();
+    std::size_t n = 0;
+    const int result = SSL_read_ex(ssl_.get(), into.data() + total, into.size() - total, &n);
+    if (result == 1) {
+      total += n;
+      continue;
+    }
+    const ssize_t stopped = Stopped(result, &read_waits_for_);
+    if (total > 0) break;  // what came counts; the rest is said by the next call
+    return stopped < 0 ? stopped : SayEnd(true);
+  }
+  return static_cast<ssize_t>(total);
+}
+
+ssize_t TlsSession::Write(std::span<const std::byte> from) {
+  if (broken_ != 0 || ended_) return SayEnd(false);
+  TakeNextKey();
+  std::size_t total = 0;
+  while (total < from.size()) {
+    ERR_clear_error();
+    std::size_t n = 0;
+    const int result = SSL_write_ex(ssl_.get(), from.data() + total, from.size() - total, &n);
+    write_pending_ = result != 1;
+    if (result == 1) {
+      total += n;
+      continue;
+    }
+    const ssize_t stopped = Stopped(result, &write_waits_for_);
+    if (total > 0) break;
+    return stopped < 0 ? stopped : SayEnd(false);
+  }
+  since_next_key_ += total;
+  return static_cast<ssize_t>(total);
+}
+
+// The peer is told in the stream itself and answers nothing. Not in mid-record: OpenSSL would take
+// it for another write.
+void TlsSession::TakeNextKey() {
+  if (since_next_key_ < options_.key_bytes || write_pending_) return;
+  if (SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) != 1) return;
+  since_next_key_ = 0;
+  options_.key_updates->fetch_add(1);
+}
+
+// -1 with EAGAIN where it goes on later; otherwise 0, and SayEnd tells how it ended.
+ssize_t TlsSession::Stopped(int result, short* waits_for) {
+  const int error = SSL_get_error(ssl_.get(), result);
+  if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
+    *waits_for = error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
+    errno = EAGAIN;
+    return -1;
+  }
+  const unsigned long reason = ERR_peek_error();
+  if (refused()) {
+    broken_ = EACCES;
+    trouble_ = refusal_;
+  } else if (wire_.error != 0) {
+    broken_ = wire_.error;
+  } else if (reason == 0 || (ERR_GET_LIB(reason) == ERR_LIB_SSL &&
+                             ERR_GET_REASON(reason) == SSL_R_UNEXPECTED_EOF_WHILE_READING)) {
+    // Every length of this protocol is told beforehand: an end without TLS's own goodbye cuts
+    // nothing off that would not be missed.
+    ended_ = true;
+  } else {
+    broken_ = EPROTO;
+    trouble_ = Describe(reason);
+  }
+  ERR_clear_error();
+  return 0;
+}
+
+ssize_t TlsSession::SayEnd(bool reading) const {
+  if (ended_ && reading) return 0;
+  errno = ended_ ? EPIPE : broken_;
+  return -1;
+}
+
+int TlsSession::OnCertificate(int good, x509_store_ctx_st* chain) {
+  auto* const ssl =
+      static_cast<SSL*>(X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* const session = static_cast<TlsSession*>(SSL_get_app_data(ssl));
+  return session->Judge(good == 1, chain) ? 1 : 0;
+}
+
+bool TlsSession::Judge(bool good, x509_store_ctx_st* chain) {
+  const int depth = X509_STORE_CTX_get_error_depth(chain);
+  if (good && depth > 0) return true;  // the leaf is asked about last
+  const int error = X509_STORE_CTX_get_error(chain);
+  const auto pem = openssl::CertificateToPem(X509_STORE_CTX_get0_cert(chain));
+  const auto who = pem.ok() ? runtime::ReadMember(*pem) : pem.status();
+  const std::string shown =
+      "it shows a certificate of " + (who.ok() ? api::ToString(*who) : std::string("no member"));
+  if (!good) {
+    refusal_ = shown + ", which is not believed: " + X509_verify_cert_error_string(error);
+    return false;
+  }
+  if (!who.ok()) {
+    refusal_ = shown + ": " + base::Message(who.status());
+  } else if (who->job_uid != options_.job_uid) {
+    refusal_ = shown + ", and this member is of job " + options_.job_uid.substr(0, 64);
+  } else if (options_.expected && who->member != *options_.expected) {
+    refusal_ = shown + ", and not of member " + base::ToString(*options_.expected);
+  } else {
+    peer_ = *who;
+    return true;
+  }
+  X509_STORE_CTX_set_error(chain, X509_V_ERR_APPLICATION_VERIFICATION);
+  return false;
+}
+
+}  // namespace muster::comm

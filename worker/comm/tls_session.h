@@ -1,0 +1,83 @@
+// One TLS connection over a socket that somebody else owns: what Channel does when it is not plain.
+// Private to this folder; OpenSSL stays in the .cc.
+#pragma once
+
+#include <poll.h>
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "operator/api/member_uri.h"
+#include "operator/base/status.h"
+
+struct ssl_st;
+struct ssl_ctx_st;
+struct x509_store_ctx_st;
+
+namespace muster::comm {
+
+class TlsSession {
+ public:
+  struct Options {
+    int fd = -1;
+    bool accepts = false;
+    std::string job_uid;
+    std::optional<base::MemberId> expected;  // nullopt: any member of the job
+    std::uint64_t key_bytes = 0;
+    std::shared_ptr<std::atomic<std::int64_t>> key_updates;
+  };
+  static absl::StatusOr<std::unique_ptr<TlsSession>> Create(ssl_ctx_st* context, Options options);
+  TlsSession(const TlsSession&) = delete;
+  TlsSession& operator=(const TlsSession&) = delete;
+
+  // As Channel's. Whatever broke or ended it is said again by every later call.
+  ssize_t Read(std::span<std::byte> into);
+  ssize_t Write(std::span<const std::byte> from);
+  short read_waits_for() const { return read_waits_for_; }
+  short write_waits_for() const { return write_waits_for_; }
+  bool buffered() const;
+  const std::string& trouble() const { return trouble_; }
+  bool refused() const { return !refusal_.empty(); }
+  const api::JobMember* peer() const;
+
+  // OpenSSL's question about each certificate of the peer's chain (SSL_set_verify).
+  static int OnCertificate(int good, x509_store_ctx_st* chain);
+
+ private:
+  // The socket below, and what it said last.
+  struct Wire {
+    int fd = -1;
+    int error = 0;
+  };
+  friend struct WireBio;
+  struct Free {
+    void operator()(ssl_st* ssl) const;
+  };
+
+  explicit TlsSession(Options options) : options_(std::move(options)), wire_{options_.fd, 0} {}
+  void TakeNextKey();
+  ssize_t Stopped(int result, short* waits_for);
+  ssize_t SayEnd(bool reading) const;
+  bool Judge(bool good, x509_store_ctx_st* chain);
+
+  const Options options_;
+  Wire wire_;
+  std::unique_ptr<ssl_st, Free> ssl_;
+  short read_waits_for_ = POLLIN;
+  short write_waits_for_ = POLLOUT;
+  bool write_pending_ = false;        // OpenSSL holds a record that is not sent yet
+  std::uint64_t since_next_key_ = 0;  // bytes sent under this key
+  std::optional<api::JobMember> peer_;
+  std::string refusal_;  // why this end does not believe the peer
+  std::string trouble_;
+  int broken_ = 0;      // errno of what broke it
+  bool ended_ = false;  // the peer has closed
+};
+
+}  // namespace muster::comm
