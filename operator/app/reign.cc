@@ -11,6 +11,9 @@ namespace {
 // M3 counts a tick that is late by more than a beat as sleep, so this must stay well below 200 ms.
 constexpr base::Duration kQuietTick = std::chrono::milliseconds(50);
 constexpr base::Duration kBusyTick = std::chrono::milliseconds(10);
+// Nobody is there whose silence could mean something. A thousand jobs that wait for their pods, or
+// have ended, would keep a core busy otherwise.
+constexpr base::Duration kIdleTick = std::chrono::seconds(1);
 // A plan costs microseconds; steps alone need none more often than this.
 constexpr base::Duration kPlanEvery = std::chrono::milliseconds(100);
 
@@ -35,6 +38,10 @@ membership::Config MakeConfig(const Reign::Options& options) {
   config.welcome.heartbeat_seconds = base::ToSeconds(config.heartbeat);
   config.welcome.heartbeat_timeout_seconds = base::ToSeconds(timeout);
   return config;
+}
+
+bool IsIdle(const membership::Snapshot& snapshot) {
+  return snapshot.phase == "Over" || (snapshot.phase == "Waiting" && snapshot.members.empty());
 }
 
 }  // namespace
@@ -82,6 +89,13 @@ void Reign::Turn() {
 }
 
 base::Time Reign::NextWake() const {
+  if (IsIdle(snapshot_)) {
+    // What came last is planned for and written as soon as ever.
+    const bool news = ticked_at_ - taken_at_ < kIdleTick;
+    base::Time wake = ticked_at_ + (news ? kPlanEvery : kIdleTick);
+    if (look_again_) wake = std::min(wake, clock_.Now() + (*look_again_ - clock_.WallNow()));
+    return std::max(wake, ticked_at_ + kBusyTick);
+  }
   const bool quiet = snapshot_.phase == "Settled";
   base::Time wake = ticked_at_ + (quiet ? kQuietTick : kBusyTick);
   if (const auto deadline = machine_.NextDeadline()) wake = std::min(wake, *deadline);
@@ -90,6 +104,7 @@ base::Time Reign::NextWake() const {
 }
 
 void Reign::Take(Input input) {
+  taken_at_ = clock_.Now();
   if (auto* event = std::get_if<membership::Event>(&input)) {
     Feed(std::move(*event));
     return;

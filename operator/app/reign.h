@@ -117,6 +117,7 @@ class Reign final {
   bool urgent_ = true;  // something happened that a plan should see at once
   base::Time planned_at_;
   std::optional<base::WallTime> look_again_;
+  base::Time taken_at_;  // when the last input came
   const base::Duration status_every_;
   const std::size_t most_rescales_;
   base::Time status_written_at_;

@@ -112,13 +112,14 @@ void Reign::Obey(membership::CheckpointAbandoned abandoned) {
   log_.Warning("membership", "checkpoint abandoned",
                {{"step", abandoned.step}, {"reason", abandoned.reason}});
   // One that a loss broke is asked for again; one that the disk refused is a state people must see.
-  if (abandoned.no_space) {
+  if (abandoned.refused) {
     observation_.OnCheckpointProblem(
-        job::Verdict{job::reasons::kNoSpaceLeft,
+        job::Verdict{abandoned.no_space ? job::reasons::kNoSpaceLeft : job::reasons::kCheckpointFailed,
                      "training goes on, but no checkpoint can be written: " + abandoned.reason});
     urgent_ = true;
   }
-  environment_.Tell(job::CheckpointAbandoned{abandoned.step, abandoned.reason, abandoned.no_space});
+  environment_.Tell(job::CheckpointAbandoned{abandoned.step, abandoned.reason, abandoned.no_space,
+                                             abandoned.refused});
 }
 
 void Reign::Obey(membership::DigestMismatch mismatch) {

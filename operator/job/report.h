@@ -76,6 +76,7 @@ struct CheckpointAbandoned {
   base::Step step;
   std::string reason;
   bool no_space = false;
+  bool refused = false;  // a member's disk said no (also without space); false: a loss broke it
   friend bool operator==(const CheckpointAbandoned&, const CheckpointAbandoned&) = default;
 };
 struct HeldOut {

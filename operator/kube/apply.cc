@@ -157,6 +157,8 @@ absl::Status AddProbe(const WorkerPodSettings& settings, Json& worker) {
              {"periodSeconds", 1},
              {"timeoutSeconds", 1},
              {"failureThreshold", 3}});
+  // What it said last is in the pod's status when it has failed, and so in the job's.
+  FillUnset(worker, "terminationMessagePolicy", "FallbackToLogsOnError");
   return absl::OkStatus();
 }
 

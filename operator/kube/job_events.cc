@@ -43,7 +43,7 @@ struct OfReport {
     out.push_back(MakeEvent(source, false, "Rescaled", "Rescale", note));
   }
   void operator()(const job::CheckpointAbandoned& abandoned) {
-    out.push_back(MakeEvent(source, abandoned.no_space, "CheckpointAbandoned", "Checkpoint",
+    out.push_back(MakeEvent(source, abandoned.refused, "CheckpointAbandoned", "Checkpoint",
                             "the checkpoint of step " + std::to_string(abandoned.step.value) +
                                 " was not committed: " + abandoned.reason));
   }

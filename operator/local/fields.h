@@ -97,6 +97,7 @@ void Visit(V& v, CheckpointAbandoned& x) {
   v("step", x.step);
   v("reason", x.reason);
   v("noSpace", x.no_space);
+  v("refused", x.refused);
 }
 
 template <typename V>

@@ -6,9 +6,10 @@
 
 namespace muster::membership {
 
-void Core::Abandon(base::Step step, const std::string& why) {
+void Core::Abandon(base::Step step, const std::string& why, bool refused) {
   checkpoints.erase(step);
-  out.push_back(CheckpointAbandoned{step, why, why.find("No space left") != std::string::npos});
+  const bool no_space = why.find("No space left") != std::string::npos;
+  out.push_back(CheckpointAbandoned{step, why, no_space, refused});
   request.reset();
   checkpoint_due = now + std::chrono::seconds(1);
 }

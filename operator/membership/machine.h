@@ -154,6 +154,7 @@ struct CheckpointAbandoned {
   base::Step step;
   std::string reason;
   bool no_space = false;
+  bool refused = false;  // a member's disk said no (also without space); false: a loss broke it
 };
 struct DigestMismatch {
   base::Step step;

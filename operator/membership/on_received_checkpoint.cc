@@ -18,7 +18,7 @@ void Core::OnMessage(Member& m, const api::CheckpointPart& part) {
   if (force && part.epoch < force->epoch && !force->voluntary) return;
   if (!part.error.empty()) {
     checkpoints[part.step].step = part.step;
-    Abandon(part.step, base::ToString(m.id) + ": " + part.error);
+    Abandon(part.step, base::ToString(m.id) + ": " + part.error, true);
     return;
   }
   PendingCheckpoint& pending = checkpoints[part.step];
@@ -36,7 +36,7 @@ void Core::OnMessage(Member& m, const api::ManifestWritten& written) {
   const auto it = checkpoints.find(written.step);
   if (it == checkpoints.end() || it->second.writer != m.id || it->second.manifest) return;
   if (!written.error.empty()) {
-    Abandon(written.step, base::ToString(m.id) + ": " + written.error);
+    Abandon(written.step, base::ToString(m.id) + ": " + written.error, true);
     return;
   }
   it->second.manifest = written;

@@ -215,7 +215,7 @@ struct Core {
 
   // ---- checkpoints.cc ----
   void AbandonCheckpoints(const std::string& why);
-  void Abandon(base::Step step, const std::string& why);
+  void Abandon(base::Step step, const std::string& why, bool refused = false);
   bool PartsAgree(PendingCheckpoint& pending);
   void OrderManifest(PendingCheckpoint& pending);
   void OnCheckpointPersisted();

@@ -55,6 +55,9 @@ arguments_of_kube_apiserver() {
     --requestheader-extra-headers-prefix=X-Remote-Extra-
     --proxy-client-cert-file="$pki/front-proxy-client.crt" --proxy-client-key-file="$pki/front-proxy-client.key"
     --profiling=false --v=1)
+  # A policy that somebody put there (hack/bench/operator), for the next start.
+  [ ! -s "$STATE/audit.yaml" ] || component_arguments+=(--audit-policy-file="$STATE/audit.yaml"
+    --audit-log-path="$STATE/log/audit.log" --audit-log-maxsize=8000)
 }
 
 # controller_arguments NAME: what the controller manager and the scheduler have in common.

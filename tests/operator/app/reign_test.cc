@@ -201,6 +201,29 @@ TEST_F(ReignTest, TheFirstStatusSaysWhatItWaitsFor) {
   }
 }
 
+// A thousand jobs that waited for their pods kept a core busy with a hundred ticks a second each.
+TEST_F(ReignTest, WhoeverWaitsForPodsIsWokenOnceASecondUntilSomebodyComes) {
+  auto reign = MakeListening();
+  const auto turn = [&](base::Duration after) {
+    clock_.Advance(after);
+    reign->Turn();
+    return reign->NextWake() - clock_.Now();
+  };
+  EXPECT_LE(turn(milliseconds(10)), milliseconds(100)) << "it has just begun";
+  turn(seconds(2));
+  EXPECT_EQ(turn(seconds(1)), seconds(1));
+  api::Hello hello;
+  hello.job_uid = job_.uid;
+  hello.token = "token";
+  hello.member = {0, 0};
+  hello.kernel_families = {"Haswell"};
+  for (const job::CreatePod& created : std::vector(environment_.creates)) {
+    reign->Take(Running(created));
+  }
+  reign->Take(Input(membership::Event(membership::Received{1, {{}, hello}})));
+  EXPECT_LE(turn(milliseconds(10)), milliseconds(10)) << "its silence would mean something";
+}
+
 TEST_F(ReignTest, AStreamIsWelcomedOrClosedByItsHello) {
   auto reign = MakeListening();
   for (const job::CreatePod& created : std::vector(environment_.creates)) {

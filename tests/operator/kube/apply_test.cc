@@ -73,6 +73,7 @@ TEST(MakePodBodyTest, AnEmptyTemplateBecomesThis) {
         'ports':[{'name':'metrics','containerPort':9464,'protocol':'TCP'}],
         'readinessProbe':{'httpGet':{'path':'/readyz','port':'metrics'},'periodSeconds':1,
           'timeoutSeconds':1,'failureThreshold':3},
+        'terminationMessagePolicy':'FallbackToLogsOnError',
         'securityContext':{'capabilities':{'drop':['ALL']},'allowPrivilegeEscalation':false,
           'readOnlyRootFilesystem':true}}],
       'volumes':[

@@ -95,7 +95,7 @@ TEST(ProtocolTest, EveryReportSurvivesTheSocket) {
       Evicted{{1, 0}, "node-1", "Silent", "no beat for 1 s"},
       Rescaled{rescale},
       CheckpointDone{{base::Step(100), base::Epoch(3), "abc", At(9)}},
-      CheckpointAbandoned{base::Step(100), "no space left on device", true},
+      CheckpointAbandoned{base::Step(100), "no space left on device", true, true},
       HeldOut{base::Step(50), 2.0, 2.1},
       RolledBack{base::Step(100), "nobody has the state"},
       PodStarted{{1, 1}, "j-1-x", "node-1", 17, "Replacement"},

@@ -112,6 +112,7 @@ TEST(CheckpointTest, AbandonedOnesAreAskedForAgain) {
   auto commands = rig.Take();
   ASSERT_THAT(Only<CheckpointAbandoned>(commands), SizeIs(1));
   EXPECT_TRUE(Only<CheckpointAbandoned>(commands)[0].no_space);
+  EXPECT_TRUE(Only<CheckpointAbandoned>(commands)[0].refused);
   rig.After(990);
   EXPECT_THAT(Said<api::RequestCheckpoint>(rig.Take()), IsEmpty());
   rig.After(20);
@@ -125,7 +126,9 @@ TEST(CheckpointTest, AbandonedOnesAreAskedForAgain) {
 TEST(CheckpointTest, OneBrokenByAFaultIsAskedForAfterwards) {
   Rig rig = RunningAll(2, 2, MakeConfig(2, 1));
   rig.Part(M(0), 1, 2).Do(PodLost{M(1), "killed"}, "pod 1.0 lost");
-  EXPECT_THAT(Only<CheckpointAbandoned>(rig.Take()), SizeIs(1));
+  const auto commands = rig.Take();
+  ASSERT_THAT(Only<CheckpointAbandoned>(commands), SizeIs(1));
+  EXPECT_FALSE(Only<CheckpointAbandoned>(commands)[0].refused) << "no disk said no";
   rig.Ready(M(0), 1, 2).Installed({M(0)}, 2, 3).After(1100);
   EXPECT_THAT(Said<api::RequestCheckpoint>(rig.Take()), SizeIs(1));
 }

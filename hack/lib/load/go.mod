@@ -1,0 +1,3 @@
+module muster.dev/hack/load
+
+go 1.24

@@ -1,0 +1,160 @@
+"""Operators that are killed, frozen and replaced by another build, and a watch that etcd has forgotten."""
+
+import json
+import time
+
+import training_harness as harness
+from cluster_harness import cluster, kubectl, wait_until
+from training_harness import Job, TrainingCase, container_of, leader, node_of_leader
+
+WORKER = "^(/usr/bin/)?muster-worker$"
+OPERATOR = "muster operator"
+
+
+class OperatorCase(TrainingCase):
+
+    def kill_leader(self):
+        name = leader()
+        kubectl("-n", harness.SYSTEM, "delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
+        return name
+
+    def wait_another_leads(self, former, began):
+        wait_until(lambda: leader() not in ("", former), 40, "another leads")
+        self.tell(f"another operator leads {time.monotonic() - began:.1f} s after it")
+
+    def signal_leader(self, number):
+        """To the process of the leader's pod; what sends another signal to the same one."""
+        name = leader()
+        pod = next(each for each in harness.operator_pods() if each["metadata"]["name"] == name)
+
+        def send(what):
+            # The other operator may be on the same node; a process's cgroup has its pod's uid.
+            cluster("run", pod["spec"]["nodeName"], "sh", "-c",
+                    f"for p in $(pgrep -f '{OPERATOR}'); do "
+                    f"grep -q {pod['metadata']['uid']} /proc/$p/cgroup && kill -{what} $p; done; true")
+
+        send(number)
+        return send
+
+    def worker_away_from_leader(self, job):
+        lead = node_of_leader()
+        return next((m, p) for m, p in job.pods().items() if p["spec"]["nodeName"] != lead)
+
+    def assert_no_double(self, job, creates):
+        """As many pods as were wanted, each name once."""
+        items = json.loads(kubectl("-n", self.space, "get", "pods", "-o", "json"))["items"]
+        members = [each["metadata"]["labels"]["muster.dev/member"] for each in items]
+        self.assertEqual(len(members), len(set(members)), members)
+        self.assertLessEqual(len(members), creates, members)
+
+
+class KilledTest(OperatorCase):
+
+    def test_before_it_creates_the_pods(self):
+        job = Job(self, steps=600)
+        former = leader()
+        self.signal_leader("STOP")
+        job.apply()
+        self.assertEqual(job.pods(), {})
+        began = time.monotonic()
+        self.kill_leader()
+        self.wait_another_leads(former, began)
+        self.assert_exact(job)
+        self.assert_no_double(job, 3)
+
+    def test_when_it_has_created_one(self):
+        job = Job(self, steps=600)
+        job.apply()
+        wait_until(job.pods, 20, "one pod")
+        began, former = time.monotonic(), self.kill_leader()
+        self.wait_another_leads(former, began)
+        self.assert_exact(job)
+        self.assert_no_double(job, 3)
+
+    def test_in_mid_rescale(self):
+        job = Job(self, steps=3000)
+        job.apply()
+        job.wait_step(100)
+        member, pod = self.worker_away_from_leader(job)
+        survivors = {m: container_of(p) for m, p in job.pods().items() if m != member}
+        former, began = leader(), time.monotonic()
+        cluster("run", pod["spec"]["nodeName"], "pkill", "-KILL", "-f", WORKER)
+        self.kill_leader()
+        self.wait_another_leads(former, began)
+        wait_until(lambda: job.status().get("members") == "3/3" and len(job.rescales()) > 1, 60, "three members again")
+        self.tell(f"three members again {time.monotonic() - began:.1f} s after worker and leader were killed")
+        self.assert_exact(job, survivors)
+
+
+class FrozenTest(OperatorCase):
+
+    def test_a_leader_that_wakes_up_with_writes_under_way(self):
+        job = Job(self, steps=4000, workers={"replicas": 1})
+        job.apply()
+        job.wait_step(100)
+        survivors = {m: container_of(p) for m, p in job.pods().items()}
+        former = leader()
+        kubectl("-n", self.space, "scale", "trainingjob/licences", "--replicas=4")
+        send, began = self.signal_leader("STOP"), time.monotonic()
+        self.addCleanup(send, "CONT")
+        step = job.step()
+        self.wait_another_leads(former, began)
+        send("CONT")
+        wait_until(lambda: job.status().get("members") == "4/4", 60, "four members")
+        self.assertGreater(job.step(), step, "training went on meanwhile")
+        self.assertNotEqual(leader(), former)
+        self.assertEqual(job.status()["membership"]["term"], 2)
+        self.assert_exact(job, survivors)
+        self.assert_no_double(job, 4)
+
+
+class CompactionTest(OperatorCase):
+
+    def test_watches_that_etcd_has_forgotten(self):
+        """The API server starts anew with a cache that begins after the compaction: resuming a watch is answered 410."""
+        job = Job(self, steps=4000)
+        job.apply()
+        job.wait_step(100)
+        member, pod = self.worker_away_from_leader(job)
+        survivors = {m: container_of(p) for m, p in job.pods().items() if m != member}
+        cluster("stop", "kube-apiserver")
+        cluster("start", "kube-apiserver")
+        wait_until(harness.harness.api_is_ready, 60, "the API server is ready")
+        for number in range(20):
+            kubectl("annotate", "namespace", self.space, f"test/revision={number}", "--overwrite")
+        cluster("compact")
+        cluster("stop", "kube-apiserver")
+        cluster("start", "kube-apiserver")
+        wait_until(harness.harness.api_is_ready, 60, "the API server is ready")
+        wait_until(leader, 30, "somebody leads")
+        cluster("run", pod["spec"]["nodeName"], "pkill", "-KILL", "-f", WORKER)
+        wait_until(lambda: any(each["to"] == 3 and each["from"] == 2 for each in job.rescales()), 60,
+                   "the killed worker is replaced")
+        self.assert_exact(job, survivors)
+
+
+class CutTest(OperatorCase):
+
+    def test_two_nodes_that_do_not_hear_each_other(self):
+        job = Job(self, steps=4000)
+        job.apply()
+        job.wait_step(100)
+        lead = node_of_leader()
+        nodes = {pod["spec"]["nodeName"]: member for member, pod in job.pods().items()}
+        others = sorted(node for node in nodes if node != lead)
+        self.assertEqual(len(others), 2, "a worker on each of the two nodes without the leader")
+        cluster("cut", others[0], "--to", others[1])
+        began, step = time.monotonic(), job.step()
+        wait_until(lambda: len(job.rescales()) > 1, 40, "one of the two is evicted")
+        job.wait_step(step + 20)
+        self.tell(f"training went on within {time.monotonic() - began:.1f} s of the cut")
+        time.sleep(5)
+        cluster("heal", others[0], "--to", others[1])
+        causes = {each["cause"] for each in job.rescales()}
+        self.tell(f"causes: {sorted(causes)}")
+        job.wait_state("Succeeded", 240)
+        self.assert_exact(job, {nodes[lead]: container_of(job.pods()[nodes[lead]])})
+
+
+if __name__ == "__main__":
+    harness.main()
