@@ -49,7 +49,7 @@ std::optional<Answer> CheckPreconditions(const Kind& kind, const Json& before, c
   const std::string name = before["metadata"].value("name", "");
   const Json metadata = after.value("metadata", Json::object());
   const std::string uid = metadata.value("uid", "");
-  if (!uid.empty() && uid != before["metadata"]["uid"]) {
+  if (!uid.empty() && before["metadata"]["uid"] != uid) {
     if (commit.applied) {
       return Invalid(kind, name, "metadata.uid",
                      "Invalid value: \"" + uid + "\": field is immutable");
@@ -63,7 +63,7 @@ std::optional<Answer> CheckPreconditions(const Kind& kind, const Json& before, c
     return Invalid(kind, name, "metadata.resourceVersion",
                    "Invalid value: 0: must be specified for an update");
   }
-  if (!version.empty() && version != before["metadata"]["resourceVersion"]) {
+  if (!version.empty() && before["metadata"]["resourceVersion"] != version) {
     return Conflict(kind, name,
                     "the object has been modified; please apply your changes to the latest version "
                     "and try again");
