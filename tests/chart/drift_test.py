@@ -123,26 +123,22 @@ class OperatorTest(unittest.TestCase):
     TEMPLATES = "".join(path.read_text() for path in sorted((documents.CHART / "templates").iterdir()))
 
     def source(self, pattern):
-        """What the pattern's group finds in operator/. As long as the README says that there is no operator: nothing."""
+        """What the pattern's group finds in operator/."""
         files = [path for suffix in ("*.h", "*.cc") for path in (ROOT / "operator").rglob(suffix)]
         found = {word for path in files for word in re.findall(pattern, path.read_text())}
-        if "**Kubernetes**: no operator yet." in (ROOT / "README.md").read_text():
-            self.assertEqual(found, set(), "there is an operator, and the README says that there is none")
-            return None
         self.assertTrue(found, pattern)
         return found
 
     def test_every_flag_is_one_of_the_operators(self):
         given = set(re.findall(r"^ +- (--[a-z-]+)=", self.TEMPLATES, re.MULTILINE))
-        self.assertEqual(len(given), 10)
-        if self.source(r'"(--membership-address)"'):
-            self.assertLessEqual(given, self.source(r'"(?:-\w,)?(--[a-z-]+)"'))
+        self.assertEqual(len(given), 12)
+        self.assertLessEqual(given, self.source(r'"(?:-\w,)?(--[a-z-]+)"'))
 
     def test_rights_name_the_operators_lease_and_secret(self):
         for helper, constant in (("leaseName", "kLeaseName"), ("caSecretName", "kAuthoritySecret")):
             named = set(re.findall(rf'define "muster.{helper}" -}}}}([a-z-]+){{{{', self.TEMPLATES))
             self.assertEqual(len(named), 1)
-            self.assertIn(self.source(rf'\bchar {constant}\[\] = "([^"]+)"'), (None, named))
+            X
 
 
 class VersionTest(unittest.TestCase):
