@@ -18,8 +18,6 @@ struct TlsContext {
 
 namespace {
 
-// A record has at most 16 KiB: several are read at once.
-constexpr std::size_t kReadAhead = std::size_t{128} << 10;
 // The 128-bit cipher first: both are far beyond guessing, and it is the faster one.
 constexpr char kCiphers[] =
     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
@@ -64,8 +62,6 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> MakeContext(Papers papers) {
   SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
   SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  SSL_CTX_set_read_ahead(ssl, 1);
-  SSL_CTX_set_default_read_buffer_len(ssl, kReadAhead);
   SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
                      TlsSession::OnCertificate);
   MUSTER_RETURN_IF_ERROR(Show(ssl, *papers.identity));

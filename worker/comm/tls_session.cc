@@ -3,7 +3,10 @@
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
 #include "operator/runtime/certificates.h"
 #include "operator/runtime/openssl_parts.h"
@@ -12,30 +15,53 @@ namespace muster::comm {
 
 namespace openssl = runtime::openssl;
 
+namespace {
+
+// What a call reads or writes at most, so that an abort is seen between two calls: four records.
+constexpr std::size_t kBatchBytes = std::size_t{64} << 10;
+constexpr int kSend = MSG_NOSIGNAL | MSG_DONTWAIT;
+
+}  // namespace
+
 // OpenSSL's own BIO for sockets calls write(), and a peer that is gone would end this process by
 // SIGPIPE.
 struct WireBio {
   static TlsSession::Wire& Of(BIO* bio) {
     return *static_cast<TlsSession::Wire*>(BIO_get_data(bio));
   }
-  static int Settle(BIO* bio, ssize_t n, void (*try_again)(BIO*)) {
+  static int Read(BIO* bio, char* into, int size) {
+    TlsSession::Wire& wire = Of(bio);
     BIO_clear_retry_flags(bio);
-    if (n >= 0) return static_cast<int>(n);
+    if (wire.in_at == wire.in_end) {
+      wire.in.resize(kBatchBytes);
+      const ssize_t n = recv(wire.fd, wire.in.data(), wire.in.size(), MSG_DONTWAIT);
+      wire.in_at = 0;
+      wire.in_end = n > 0 ? static_cast<std::size_t>(n) : 0;
+      if (n <= 0) return Settle(bio, static_cast<int>(n), BIO_FLAGS_READ);
+    }
+    const std::size_t n = std::min(static_cast<std::size_t>(size), wire.in_end - wire.in_at);
+    std::memcpy(into, wire.in.data() + wire.in_at, n);
+    wire.in_at += n;
+    return static_cast<int>(n);
+  }
+  static int Write(BIO* bio, const char* from, int size) {
+    TlsSession::Wire& wire = Of(bio);
+    BIO_clear_retry_flags(bio);
+    const auto bytes = static_cast<std::size_t>(size);
+    if (wire.gathers || !wire.out.empty()) {
+      wire.out.insert(wire.out.end(), from, from + bytes);
+      return size;
+    }
+    return Settle(bio, static_cast<int>(send(wire.fd, from, bytes, kSend)), BIO_FLAGS_WRITE);
+  }
+  static int Settle(BIO* bio, int n, int direction) {
+    if (n >= 0) return n;
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
-      try_again(bio);
+      BIO_set_flags(bio, direction | BIO_FLAGS_SHOULD_RETRY);
     } else {
       Of(bio).error = errno;
     }
     return -1;
-  }
-  static int Read(BIO* bio, char* into, int size) {
-    return Settle(bio, recv(Of(bio).fd, into, static_cast<std::size_t>(size), MSG_DONTWAIT),
-                  [](BIO* b) { BIO_set_retry_read(b); });
-  }
-  static int Write(BIO* bio, const char* from, int size) {
-    const auto n =
-        send(Of(bio).fd, from, static_cast<std::size_t>(size), MSG_NOSIGNAL | MSG_DONTWAIT);
-    return Settle(bio, n, [](BIO* b) { BIO_set_retry_write(b); });
   }
   static long Control(BIO*, int what, long, void*) { return what == BIO_CTRL_FLUSH ? 1 : 0; }
 
@@ -105,7 +131,9 @@ absl::StatusOr<std::unique_ptr<TlsSession>> TlsSession::Create(ssl_ctx_st* conte
   return session;
 }
 
-bool TlsSession::buffered() const { return SSL_has_pending(ssl_.get()) == 1; }
+bool TlsSession::buffered() const {
+  return wire_.in_at < wire_.in_end || SSL_has_pending(ssl_.get()) == 1;
+}
 
 const api::JobMember* TlsSession::peer() const {
   return peer_ && SSL_is_init_finished(ssl_.get()) ? &*peer_ : nullptr;
@@ -113,6 +141,7 @@ const api::JobMember* TlsSession::peer() const {
 
 ssize_t TlsSession::Read(std::span<std::byte> into) {
   if (broken_ != 0 || ended_) return SayEnd(true);
+  into = into.first(std::min(into.size(), kBatchBytes));
   std::size_t total = 0;
   while (total < into.size()) {
     ERR_clear_error();
@@ -131,29 +160,58 @@ ssize_t TlsSession::Read(std::span<std::byte> into) {
 
 ssize_t TlsSession::Write(std::span<const std::byte> from) {
   if (broken_ != 0 || ended_) return SayEnd(false);
+  if (owed_ == 0) {
+    owed_ = Encrypt(from.first(std::min(from.size(), kBatchBytes)));
+    if (owed_ == 0 && !from.empty()) return broken_ != 0 || ended_ ? SayEnd(false) : -1;
+  }
+  if (!Flush()) return broken_ != 0 ? SayEnd(false) : -1;
+  since_next_key_ += owed_;
+  return static_cast<ssize_t>(std::exchange(owed_, 0));
+}
+
+// How much of it is among the records to be sent; 0: it is blocked by the handshake, or broken.
+std::size_t TlsSession::Encrypt(std::span<const std::byte> from) {
   TakeNextKey();
   std::size_t total = 0;
   while (total < from.size()) {
+    // A handshake's messages go out at once; who reads them is waited for here.
+    wire_.gathers = SSL_is_init_finished(ssl_.get()) == 1;
     ERR_clear_error();
     std::size_t n = 0;
     const int result = SSL_write_ex(ssl_.get(), from.data() + total, from.size() - total, &n);
-    write_pending_ = result != 1;
+    wire_.gathers = false;
     if (result == 1) {
       total += n;
       continue;
     }
-    const ssize_t stopped = Stopped(result, &write_waits_for_);
-    if (total > 0) break;
-    return stopped < 0 ? stopped : SayEnd(false);
+    if (Stopped(result, &write_waits_for_) < 0) errno = EAGAIN;
+    break;
   }
-  since_next_key_ += total;
-  return static_cast<ssize_t>(total);
+  return total;
 }
 
-// The peer is told in the stream itself and answers nothing. Not in mid-record: OpenSSL would take
-// it for another write.
+// True: nothing is left to send. Otherwise EAGAIN, or it is broken.
+bool TlsSession::Flush() {
+  while (wire_.out_at < wire_.out.size()) {
+    const ssize_t n =
+        send(wire_.fd, wire_.out.data() + wire_.out_at, wire_.out.size() - wire_.out_at, kSend);
+    if (n < 0) {
+      const bool later = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+      if (!later) broken_ = errno;
+      write_waits_for_ = POLLOUT;
+      errno = EAGAIN;
+      return false;
+    }
+    wire_.out_at += static_cast<std::size_t>(n);
+  }
+  wire_.out.clear();
+  wire_.out_at = 0;
+  return true;
+}
+
+// The peer is told in the stream itself and answers nothing.
 void TlsSession::TakeNextKey() {
-  if (since_next_key_ < options_.key_bytes || write_pending_) return;
+  if (since_next_key_ < options_.key_bytes) return;
   if (SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) != 1) return;
   since_next_key_ = 0;
   options_.key_updates->fetch_add(1);

@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "operator/api/member_uri.h"
 #include "operator/base/status.h"
@@ -50,18 +51,26 @@ class TlsSession {
   static int OnCertificate(int good, x509_store_ctx_st* chain);
 
  private:
-  // The socket below, and what it said last.
+  // The socket below. Both ways through a buffer: OpenSSL takes a record's header and its body one by
+  // one, and sends each record for itself; a call into the kernel costs as much as a record does.
   struct Wire {
     int fd = -1;
-    int error = 0;
+    int error = 0;         // what the socket said last
+    std::vector<char> in;  // made by the first read; [in_at, in_end) is not taken yet
+    std::size_t in_at = 0, in_end = 0;
+    std::vector<char> out;  // records; from out_at on not sent yet
+    std::size_t out_at = 0;
+    bool gathers = false;  // records are kept for the next Flush
   };
   friend struct WireBio;
   struct Free {
     void operator()(ssl_st* ssl) const;
   };
 
-  explicit TlsSession(Options options) : options_(std::move(options)), wire_{options_.fd, 0} {}
+  explicit TlsSession(Options options) : options_(std::move(options)) { wire_.fd = options_.fd; }
   void TakeNextKey();
+  std::size_t Encrypt(std::span<const std::byte> from);
+  bool Flush();
   ssize_t Stopped(int result, short* waits_for);
   ssize_t SayEnd(bool reading) const;
   bool Judge(bool good, x509_store_ctx_st* chain);
@@ -71,7 +80,9 @@ class TlsSession {
   std::unique_ptr<ssl_st, Free> ssl_;
   short read_waits_for_ = POLLIN;
   short write_waits_for_ = POLLOUT;
-  bool write_pending_ = false;        // OpenSSL holds a record that is not sent yet
+  // Bytes of the caller's that are encrypted and not sent as a whole yet: it has not been told of
+  // them, and passes them again.
+  std::size_t owed_ = 0;
   std::uint64_t since_next_key_ = 0;  // bytes sent under this key
   std::optional<api::JobMember> peer_;
   std::string refusal_;  // why this end does not believe the peer
