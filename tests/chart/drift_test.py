@@ -138,7 +138,7 @@ class OperatorTest(unittest.TestCase):
         for helper, constant in (("leaseName", "kLeaseName"), ("caSecretName", "kAuthoritySecret")):
             named = set(re.findall(rf'define "muster.{helper}" -}}}}([a-z-]+){{{{', self.TEMPLATES))
             self.assertEqual(len(named), 1)
-            X
+            self.assertEqual(self.source(rf'\bchar {constant}\[\] = "([^"]+)"'), named)
 
 
 class VersionTest(unittest.TestCase):

@@ -27,13 +27,14 @@ constexpr char kJob[] = "6f1c2b9e-8f4a-4a55-9d0e-3b1f0a9c7e21";
 constexpr char kToken[] = "of one machine";
 constexpr base::Duration kPatience = seconds(60);
 
-api::TrainingJobSpec Spec() {
+// Slow enough for a process to start meanwhile; how long a slot takes is not in the result.
+api::TrainingJobSpec Spec(double slot_milliseconds) {
   api::TrainingJobSpec spec;
   spec.workers = {.replicas = 3, .min_replicas = 1, .max_replicas = 3};
   spec.program.builtin = api::Builtin::kBench;
-  spec.program.config.slot_milliseconds = 2;
+  spec.program.config.slot_milliseconds = slot_milliseconds;
   spec.program.config.state_bytes = 3 << 20;
-  spec.training.steps = 150;
+  spec.training.steps = 120;
   spec.training.slots = 6;
   return spec;
 }
@@ -101,7 +102,7 @@ class Coordinator {
     membership::Config config;
     config.job_uid = kJob;
     config.token = kToken;
-    config.spec = Spec();
+    config.spec = Spec(encrypted ? 5 : 0);
     config.seed = encrypted ? 1 : 2;
     config.welcome.job_uid = kJob;
     config.welcome.job_name = "encrypted";
