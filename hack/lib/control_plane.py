@@ -51,6 +51,7 @@ class ControlPlane:
     def __init__(self, folder):
         self.folder = folder
         self.kubelets = None
+        self.operators = []
 
     def cluster(self, *arguments):
         subprocess.run([str(ROOT / "hack/cluster"), *arguments], check=True, stdout=subprocess.DEVNULL,
@@ -74,9 +75,10 @@ class ControlPlane:
         return self
 
     def __exit__(self, *error):
-        if self.kubelets is not None:
-            self.kubelets.terminate()
-            self.kubelets.wait(10)
+        for process in [*self.operators, *([self.kubelets] if self.kubelets else [])]:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
         self.cluster("down")
 
     def find(self):
@@ -172,6 +174,7 @@ class Operator:
                    "--worker-image=none", "--log-format=json"]
         self.began = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        plane.operators.append(self.process)
 
     def ready(self):
         try:

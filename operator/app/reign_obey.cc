@@ -113,9 +113,9 @@ void Reign::Obey(membership::CheckpointAbandoned abandoned) {
                {{"step", abandoned.step}, {"reason", abandoned.reason}});
   // One that a loss broke is asked for again; one that the disk refused is a state people must see.
   if (abandoned.refused) {
-    observation_.OnCheckpointProblem(
-        job::Verdict{abandoned.no_space ? job::reasons::kNoSpaceLeft : job::reasons::kCheckpointFailed,
-                     "training goes on, but no checkpoint can be written: " + abandoned.reason});
+    observation_.OnCheckpointProblem(job::Verdict{
+        abandoned.no_space ? job::reasons::kNoSpaceLeft : job::reasons::kCheckpointFailed,
+        "training goes on, but no checkpoint can be written: " + abandoned.reason});
     urgent_ = true;
   }
   environment_.Tell(job::CheckpointAbandoned{abandoned.step, abandoned.reason, abandoned.no_space,

@@ -33,6 +33,11 @@ make_cgroup() {
       fi
       path=$path/$part
       [ -d "$path" ] || mkdir "$path"
+      # It stands for several machines: as one group it would get as much of a busy one as a single process does.
+      if [ "$part" = "$NAME" ]; then
+        [ ! -f "$path/cpu.shares" ] || echo 16384 >"$path/cpu.shares"
+        [ ! -f "$path/cpu.weight" ] || echo 1600 >"$path/cpu.weight"
+      fi
       # A new cpuset of version 1 is empty, and nothing may join it before it has processors and memory.
       if [ $CGROUP_VERSION = 1 ] && [ -f "$path/cpuset.cpus" ]; then
         cat "${path%/*}/cpuset.cpus" >"$path/cpuset.cpus"
