@@ -61,7 +61,8 @@ void AddJobRows(std::vector<Field>& rows) {
                      .ClusterOnly()
                      .Take());
   rows.push_back(Row("spec.activeDeadlineSeconds", FieldType::kInteger,
-                     "The job fails so long after its start, suspensions included. null: no limit.")
+                     "The job fails so long after its start, not counting the time that it was "
+                     "suspended. null: no limit.")
                      .At(MUSTER_FIELD(spec.active_deadline_seconds))
                      .Between(1, kTenYearsSeconds)
                      .Nullable()

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/api/training_job_json.h"
+#include "operator/job/rules.h"
 #include "operator/runtime/entropy.h"
 
 namespace muster::app {
@@ -73,12 +74,7 @@ void Reign::Turn() {
     Feed(membership::Tick{});
   }
   snapshot_ = machine_.GetSnapshot(at.now);
-  // An ended job spends no more time on anything.
-  if (snapshot_.phase == "Over") {
-    ledger_.Close(at.wall);
-  } else {
-    ledger_.Enter(snapshot_.time_state, at.wall);
-  }
+  KeepTime(at);
   if (snapshot_.phase == "Deposed") {
     ended_ = base::Aborted("another coordinator reigns");
     return;
@@ -86,6 +82,17 @@ void Reign::Turn() {
   const bool due = at.now - planned_at_ >= kPlanEvery || (look_again_ && at.wall >= *look_again_);
   if (urgent_ || due) Reconcile();
   ReportLive(at);
+}
+
+// An ended job spends no more time on anything; a suspended one has not ended.
+void Reign::KeepTime(const Instant& at) {
+  if (suspended_) {
+    ledger_.Enter(job::kSuspendedTime, at.wall);
+  } else if (snapshot_.phase == "Over") {
+    ledger_.Close(at.wall);
+  } else {
+    ledger_.Enter(snapshot_.time_state, at.wall);
+  }
 }
 
 base::Time Reign::NextWake() const {

@@ -65,6 +65,7 @@ class Reign final {
   void Feed(membership::Event event);
   void PeekAtMember(const membership::Received& received);
   void Listen();
+  void KeepTime(const Instant& at);
   // reign_obey.cc
   void Obey(membership::Command command);
   void Obey(membership::Send send);
@@ -114,7 +115,8 @@ class Reign final {
   std::optional<job::Target> target_;
   bool failing_ = false;
   bool draining_ = false;
-  bool urgent_ = true;  // something happened that a plan should see at once
+  bool suspended_ = false;  // on a cluster; one machine's run ends instead
+  bool urgent_ = true;      // something happened that a plan should see at once
   base::Time planned_at_;
   std::optional<base::WallTime> look_again_;
   base::Time taken_at_;  // when the last input came

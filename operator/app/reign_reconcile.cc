@@ -36,6 +36,8 @@ void Reign::Reconcile() {
   const job::Plan plan = job::MakePlan(observed, at.wall);
   look_again_ = plan.look_again;
   Apply(plan);
+  suspended_ = observed.on_cluster && plan.state == api::JobState::kSuspended;
+  KeepTime(at);
   WriteStatus(plan, observed, at);
   if (plan.delete_job) environment_.DeleteJob(*plan.delete_job);
   if (plan.new_reign) {

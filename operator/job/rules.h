@@ -100,6 +100,8 @@ std::vector<std::string> NodesToAvoid(const Observed& observed, const Draft& dra
 void DeleteLeftovers(const Observed& observed, base::WallTime since, const std::string& message,
                      Draft& draft);
 
+// What status.timeSeconds calls the time that a job is suspended.
+inline constexpr char kSuspendedTime[] = "suspended";
 inline constexpr base::Duration kStreakGap = std::chrono::minutes(2);
 // A process that runs so long and never says Hello is taken for hanging (M10).
 inline constexpr base::Duration kJoinDeadline = std::chrono::minutes(2);

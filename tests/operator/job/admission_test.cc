@@ -241,6 +241,20 @@ TEST(SuspendTest, TheDeadlineFailsNoSuspendedJob) {
   EXPECT_TRUE(Decide(o, 100).fail);
 }
 
+TEST(SuspendTest, TheDeadlineDoesNotCountWhatASuspensionTook) {
+  ObservedBuilder o(1);
+  o.OnCluster().Trains(0);
+  o->job.spec.active_deadline_seconds = 10;
+  o->job.status.start_time = At(0);
+  o->job.status.time_seconds.closed = {{"productive", 4}, {"suspended", 80}};
+  EXPECT_EQ(Decide(o, 89).fail, std::nullopt);
+  EXPECT_EQ(MakePlan(*o, At(89)).look_again, At(90));
+  EXPECT_TRUE(Decide(o, 90).fail);
+  // It goes on, and nobody has closed the sum yet.
+  o->job.status.time_seconds = {{{"productive", 4}}, "suspended", At(4)};
+  EXPECT_EQ(Decide(o, 90).fail, std::nullopt);
+}
+
 // ---- the end
 
 TEST(EndTest, TheJobItselfGoesAfterItsTimeToLive) {
