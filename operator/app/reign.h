@@ -11,8 +11,8 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "operator/app/audit_log.h"
@@ -110,8 +110,10 @@ class Reign final {
   std::vector<api::Rescale> new_rescales_;
   std::optional<base::Epoch> found_epoch_;  // of the record at the start; looked at once settled
 
-  std::set<std::string> expected_pods_;  // created, not yet seen in the watch
-  base::Time expected_until_;
+  // What was asked for and is not yet seen in the watch, with the time until which it is expected:
+  // created, by name; deleted, by uid and whether by force.
+  std::map<std::string, base::Time> expected_pods_;
+  std::map<std::pair<std::string, bool>, base::Time> expected_gone_;
   std::optional<job::Target> target_;
   bool failing_ = false;
   bool draining_ = false;

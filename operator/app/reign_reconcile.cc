@@ -11,7 +11,8 @@ namespace muster::app {
 namespace {
 
 constexpr base::Duration kLiveEvery = std::chrono::milliseconds(200);
-// A create that the watch does not show by then is taken for refused, and planned again.
+// What was asked for and the watch does not show by then is taken for refused, and planned again. That
+// is harmless: the same name is the same pod, and a deletion names the uid.
 constexpr base::Duration kExpectFor = std::chrono::seconds(5);
 
 std::int32_t CountActive(const job::Observed& observed) {
@@ -67,17 +68,22 @@ void Reign::ApplyPods(const job::Plan& plan) {
   // Deletions first: a create that takes the place of a deleted pod must not be counted beside it.
   for (const job::DeletePod& wanted : plan.deletes) {
     log_.Info("plan", "delete " + wanted.name,
+  const base::Time now = clock_.Now();
+  const auto expired = [now](const auto& expected) { return now >= expected.second; };
+  std::erase_if(expected_gone_, expired);
+  std::erase_if(expected_pods_, expired);
               {{"reason", wanted.reason}, {"message", wanted.message}});
+    // By force is another wish than in order.
+    const auto asked = std::pair(wanted.uid, wanted.force);
+    if (!expected_gone_.emplace(asked, now + kExpectFor).second) continue;
     environment_.DeletePod(wanted);
   }
-  if (clock_.Now() >= expected_until_) expected_pods_.clear();
   // Until the watch shows what was created last, the observation is too old to create from.
   if (!expected_pods_.empty() || !listening_) return;
   for (const job::CreatePod& wanted : plan.creates) {
     log_.Info("plan", "create " + wanted.name,
               {{"member", wanted.member}, {"reason", wanted.reason}, {"message", wanted.message}});
-    expected_pods_.insert(wanted.name);
-    expected_until_ = clock_.Now() + kExpectFor;
+    expected_pods_.insert_or_assign(wanted.name, now + kExpectFor);
     environment_.CreatePod(wanted);
   }
 }

@@ -224,6 +224,53 @@ TEST_F(ReignTest, WhoeverWaitsForPodsIsWokenOnceASecondUntilSomebodyComes) {
   EXPECT_LE(turn(milliseconds(10)), milliseconds(10)) << "its silence would mean something";
 }
 
+TEST_F(ReignTest, ASuspensionIsATimeOfItsOwn) {
+  job_.spec.suspend = true;
+  job_.spec.checkpoint.path = "/checkpoints";
+  Reign reign({{job_, {}, {}, true},
+               "token",
+               "",
+               1,
+               std::nullopt,
+               nullptr,
+               environment_,
+               metrics_,
+               log_,
+               clock_});
+  reign.Begin();
+  reign.Take(Answer(api::PersistOutcome::kOk));
+  reign.Turn();
+  ASSERT_FALSE(environment_.statuses.empty());
+  const api::TrainingJobStatus suspended = environment_.statuses.back();
+  EXPECT_EQ(suspended.state, api::JobState::kSuspended);
+  EXPECT_EQ(suspended.time_seconds.state, "suspended") << "in the status that says so";
+  clock_.Advance(seconds(100));
+  job_.spec.suspend = false;
+  reign.Take(Input(job::Change(job::JobChanged{job_})));
+  reign.Turn();
+  const api::TimeSeconds& resumed = environment_.statuses.back().time_seconds;
+  EXPECT_NE(resumed.state, "suspended");
+  EXPECT_NEAR(resumed.closed.at("suspended"), 100, 1);
+}
+
+TEST_F(ReignTest, ADeletionIsAskedForOnceUntilTheWatchHadTimeToShowIt) {
+  auto reign = MakeListening();
+  for (const job::CreatePod& created : std::vector(environment_.creates)) {
+    reign->Take(Running(created));
+  }
+  job_.spec.workers.replicas = 1;
+  reign->Take(Input(job::Change(job::JobChanged{job_})));
+  for (int i = 0; i < 20; ++i) {
+    clock_.Advance(milliseconds(200));
+    reign->Turn();
+  }
+  ASSERT_THAT(environment_.deletes, SizeIs(1));
+  clock_.Advance(seconds(6));
+  reign->Turn();
+  ASSERT_THAT(environment_.deletes, SizeIs(2));
+  EXPECT_EQ(environment_.deletes[1], environment_.deletes[0]);
+}
+
 TEST_F(ReignTest, AStreamIsWelcomedOrClosedByItsHello) {
   auto reign = MakeListening();
   for (const job::CreatePod& created : std::vector(environment_.creates)) {
