@@ -24,7 +24,8 @@ class Environment {
  public:
   virtual ~Environment() = default;
 
-  // ---- pods: what came of it the watch shows
+  // ---- pods: what came of it the watch shows. Where status and pods are written apart, this comes
+  // after the status that was written last, if that tells of a loss that those before it did not.
   virtual void CreatePod(const job::CreatePod& wanted) = 0;
   virtual void DeletePod(const job::DeletePod& wanted) = 0;
 

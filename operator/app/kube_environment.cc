@@ -22,16 +22,26 @@ void KubeEnvironment::SetJob(const api::TrainingJob& job) {
   job_ = std::make_shared<const api::TrainingJob>(job);
 }
 
-void KubeEnvironment::Put(const std::string& object, Request request) {
-  runtime::KeyedTasks& writes = services_.writes;
-  const std::string events = job_->uid + "/events";
-  writes.Put(job_->uid + "/" + object, [&writes, events, requests = requests_,
-                                        request = std::move(request)](std::stop_token stop) {
+runtime::Task KubeEnvironment::MakeTask(Request request) const {
+  return [&writes = services_.writes, events = job_->uid + "/events", requests = requests_,
+          request = std::move(request)](std::stop_token stop) {
     const TaskResult result = request(*requests, std::move(stop));
     writes.Put(events,
                [requests](std::stop_token s) { return requests->PostEvents(std::move(s)); });
     return result;
-  });
+  };
+}
+
+void KubeEnvironment::Put(const std::string& object, Request request) {
+  services_.writes.Put(job_->uid + "/" + object, MakeTask(std::move(request)));
+}
+
+void KubeEnvironment::PutAfterLosses(const std::string& object, Request request) {
+  const std::string key = job_->uid + "/" + object;
+  requests_->AfterStatus(newest_loss_, key,
+                         [&writes = services_.writes, key, task = MakeTask(std::move(request))] {
+                           writes.Put(key, task);
+                         });
 }
 
 void KubeEnvironment::PutObjects() {
@@ -55,15 +65,17 @@ void KubeEnvironment::PutObjects() {
 }
 
 void KubeEnvironment::CreatePod(const job::CreatePod& wanted) {
-  Put("pods/" + wanted.name, [job = job_, wanted](KubeRequests& requests, std::stop_token stop) {
-    return requests.CreatePod(job, wanted, std::move(stop));
-  });
+  PutAfterLosses("pods/" + wanted.name,
+                 [job = job_, wanted](KubeRequests& requests, std::stop_token stop) {
+                   return requests.CreatePod(job, wanted, std::move(stop));
+                 });
 }
 
 void KubeEnvironment::DeletePod(const job::DeletePod& wanted) {
-  Put("pods/" + wanted.name, [job = job_, wanted](KubeRequests& requests, std::stop_token stop) {
-    return requests.DeletePod(job, wanted, std::move(stop));
-  });
+  PutAfterLosses("pods/" + wanted.name,
+                 [job = job_, wanted](KubeRequests& requests, std::stop_token stop) {
+                   return requests.DeletePod(job, wanted, std::move(stop));
+                 });
 }
 
 void KubeEnvironment::DeleteJob(const job::Verdict& why) {
@@ -77,11 +89,14 @@ void KubeEnvironment::WriteStatus(const api::TrainingJobStatus& status) {
   const kube::EventSource source{*job_, services_.access.instance,
                                  services_.access.clock.WallNow()};
   requests_->HoldEvents(kube::EventsOfStatus(source, written_.conditions, status.conditions));
+  ++statuses_;
+  if (status.failures != written_.failures) newest_loss_ = statuses_;
   written_ = status;
   PutObjects();
-  Put("status", [job = job_, status](KubeRequests& requests, std::stop_token stop) {
-    return requests.WriteStatus(job, status, std::move(stop));
-  });
+  Put("status",
+      [job = job_, status, number = statuses_](KubeRequests& requests, std::stop_token stop) {
+        return requests.WriteStatus(job, status, number, std::move(stop));
+      });
 }
 
 void KubeEnvironment::Tell(job::Report report) {

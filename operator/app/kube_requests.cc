@@ -1,5 +1,6 @@
 #include "operator/app/kube_requests.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "operator/job/reasons.h"
@@ -96,6 +97,36 @@ TaskResult KubeRequests::DeletePod(const Job& job, const job::DeletePod& wanted,
 }
 
 TaskResult KubeRequests::WriteStatus(const Job& job, const api::TrainingJobStatus& status,
+                                     std::int64_t number, std::stop_token stop) {
+  const TaskResult result = ApplyStatus(job, status, std::move(stop));
+  if (result == TaskResult::kRetry) return result;
+  std::vector<std::function<void()>> ready;
+  {
+    MutexLock lock(mutex_);
+    status_done_ = std::max(status_done_, number);
+    for (auto it = after_status_.begin(); it != after_status_.end();) {
+      const bool waits = it->second.number > status_done_;
+      if (!waits) ready.push_back(std::move(it->second.then));
+      it = waits ? std::next(it) : after_status_.erase(it);
+    }
+  }
+  for (const auto& then : ready) then();
+  return result;
+}
+
+void KubeRequests::AfterStatus(std::int64_t number, const std::string& key,
+                               std::function<void()> then) {
+  {
+    MutexLock lock(mutex_);
+    if (number > status_done_) {
+      after_status_.insert_or_assign(key, Waiting{number, std::move(then)});
+      return;
+    }
+  }
+  then();
+}
+
+TaskResult KubeRequests::ApplyStatus(const Job& job, const api::TrainingJobStatus& status,
                                      std::stop_token stop) {
   if (!access_.may_write()) return TaskResult::kDone;
   kube::ApplyOptions options;

@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -48,8 +49,12 @@ class KubeRequests final {
 
   runtime::TaskResult CreatePod(const Job& job, const job::CreatePod& wanted, std::stop_token stop);
   runtime::TaskResult DeletePod(const Job& job, const job::DeletePod& wanted, std::stop_token stop);
+  // Statuses are numbered from 1 in the order in which they are wanted; some are left out.
   runtime::TaskResult WriteStatus(const Job& job, const api::TrainingJobStatus& status,
-                                  std::stop_token stop);
+                                  std::int64_t number, std::stop_token stop);
+  // Calls `then` at once, or when this status, or a later one, is written or has become pointless.
+  // Of one key only the newest is called.
+  void AfterStatus(std::int64_t number, const std::string& key, std::function<void()> then);
   runtime::TaskResult DeleteJob(const Job& job, const job::Verdict& why, std::stop_token stop);
   // Applied, or (`gone`) deleted.
   runtime::TaskResult PutObject(const kube::JobObject& object, bool gone, std::stop_token stop);
@@ -64,6 +69,8 @@ class KubeRequests final {
 
  private:
   runtime::TaskResult Settle(const absl::Status& status, const std::string& what) const;
+  runtime::TaskResult ApplyStatus(const Job& job, const api::TrainingJobStatus& status,
+                                  std::stop_token stop);
   void ReleaseEvents();
   std::optional<kube::EventNote> NextEvent();
 
@@ -71,6 +78,12 @@ class KubeRequests final {
   const std::shared_ptr<RecordStore> store_;
   const std::function<void(Input)> post_;
   runtime::Mutex mutex_;
+  struct Waiting {
+    std::int64_t number = 0;
+    std::function<void()> then;
+  };
+  std::int64_t status_done_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::map<std::string, Waiting> after_status_ MUSTER_GUARDED_BY(mutex_);
   std::deque<kube::EventNote> held_ MUSTER_GUARDED_BY(mutex_);
   std::deque<kube::EventNote> ready_ MUSTER_GUARDED_BY(mutex_);
 };

@@ -158,13 +158,21 @@ std::vector<membership::Event> Observation::Hints(const membership::Snapshot& sn
   return events;
 }
 
+// A coordinator before this one has written its loss down. Nobody waits for it again, whatever its
+// pod looks like.
+bool Observation::IsJudged(base::MemberId member) const {
+  const auto& failures = job_.status.failures;
+  return on_cluster_ && std::any_of(failures.begin(), failures.end(),
+                                    [&](const auto& failure) { return failure.member == member; });
+}
+
 std::vector<membership::Event> Observation::LostMembers(const api::Record& record) const {
   std::set<base::MemberId> with_pod, alive;
   for (const auto& [name, pod] : pods_) {
     // The pods of a job that was suspended stay for a while; they have left in order.
     const bool left = on_cluster_ && pod.phase == job::PodPhase::kSucceeded;
     if (!left) with_pod.insert(pod.member);
-    if (!IsOver(pod)) alive.insert(pod.member);
+    if (!IsOver(pod) && !IsJudged(pod.member)) alive.insert(pod.member);
   }
   std::vector<membership::Event> events;
   membership::FormerMembers former;
@@ -174,7 +182,9 @@ std::vector<membership::Event> Observation::LostMembers(const api::Record& recor
       if (!resumes_reign_ && !with_pod.contains(member)) {
         former.members.push_back(member);
       } else {
-        events.push_back(membership::PodLost{member, "its pod is gone"});
+        events.push_back(membership::PodLost{
+            member,
+            IsJudged(member) ? "it was lost before this coordinator came" : "its pod is gone"});
       }
     }
   }

@@ -59,6 +59,7 @@ class Observation {
   void OnNode(const job::Node& node);
   void SeeIncarnation(base::MemberId member);
   bool NamesNode(const std::string& node) const;
+  bool IsJudged(base::MemberId member) const;
   void SeeEvictions(base::WallTime now);
 
   api::TrainingJob job_;

@@ -36,10 +36,13 @@ void Reign::Reconcile() {
   const job::Observed observed = observation_.Observe(snapshot_, at);
   const job::Plan plan = job::MakePlan(observed, at.wall);
   look_again_ = plan.look_again;
-  Apply(plan);
   suspended_ = observed.on_cluster && plan.state == api::JobState::kSuspended;
   KeepTime(at);
+  Apply(plan);
+  // A loss is written down before anything is done about it: whoever takes over in between would not
+  // know of it (environment.h).
   WriteStatus(plan, observed, at);
+  ApplyPods(plan);
   if (plan.delete_job) environment_.DeleteJob(*plan.delete_job);
   if (plan.new_reign) {
     ended_ = base::Aborted("the job goes on with another reign");
@@ -49,7 +52,6 @@ void Reign::Reconcile() {
 }
 
 void Reign::Apply(const job::Plan& plan) {
-  ApplyPods(plan);
   if (plan.set_target && plan.set_target != target_) {
     target_ = plan.set_target;
     Feed(membership::SetTarget{target_->desired, target_->min});
@@ -66,16 +68,16 @@ void Reign::Apply(const job::Plan& plan) {
 
 void Reign::ApplyPods(const job::Plan& plan) {
   // Deletions first: a create that takes the place of a deleted pod must not be counted beside it.
-  for (const job::DeletePod& wanted : plan.deletes) {
-    log_.Info("plan", "delete " + wanted.name,
   const base::Time now = clock_.Now();
   const auto expired = [now](const auto& expected) { return now >= expected.second; };
   std::erase_if(expected_gone_, expired);
   std::erase_if(expected_pods_, expired);
-              {{"reason", wanted.reason}, {"message", wanted.message}});
+  for (const job::DeletePod& wanted : plan.deletes) {
     // By force is another wish than in order.
     const auto asked = std::pair(wanted.uid, wanted.force);
     if (!expected_gone_.emplace(asked, now + kExpectFor).second) continue;
+    log_.Info("plan", "delete " + wanted.name,
+              {{"reason", wanted.reason}, {"message", wanted.message}});
     environment_.DeletePod(wanted);
   }
   // Until the watch shows what was created last, the observation is too old to create from.

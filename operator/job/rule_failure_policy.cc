@@ -75,6 +75,11 @@ const char* FatalReason(const Observed& observed, const Pod& pod) {
 
 Judgement JudgeFailed(const Observed& observed, const Pod& pod) {
   Judgement out;
+  // It was leaving in order, and the coordinator that knew of it died before it could release it.
+  if (IsExit(pod, api::ExitCode::kFenced) && IsGoing(pod)) {
+    out.lost = LostPod{&pod, reasons::kLeft, Name(pod) + " has left", false, false};
+    return out;
+  }
   LostPod lost{&pod, pod.signal ? reasons::kKilled : reasons::kExited, Describe(observed, pod),
                true, true};
   const api::FailureRule* rule = FirstMatch(observed.job.spec.failure_policy, pod);
@@ -120,6 +125,21 @@ LostPod JudgeEvicted(const Observed& observed, Draft& draft, const Pod& pod, con
   return lost;
 }
 
+// Replaced by the coordinator before this one, which had fenced it. Most often that one has judged
+// the loss, too; if it died before that, all that is left to know is that the process is silent.
+LostPod JudgeSuperseded(const Observed& observed, Draft& draft, const Pod& pod, bool node_lost) {
+  LostPod lost{&pod, reasons::kFenced, Name(pod) + " has been replaced", false, false};
+  if (IsRemembered(observed.job.status.failures, pod.member)) return lost;
+  lost.reason = reasons::kNeverJoined;
+  lost.message += " by another coordinator, and runs without a word";
+  lost.failure = true;
+  lost.charged = !node_lost;
+  const base::WallTime word = observed.membership.listening_since + kKubeletWord;
+  lost.settled = node_lost || draft.now >= word;
+  if (!lost.settled) draft.LookAgain(word);
+  return lost;
+}
+
 Judgement JudgeRunning(const Observed& observed, Draft& draft, const Pod& pod) {
   Judgement out;
   const auto& evicted = observed.membership.evicted;
@@ -139,8 +159,7 @@ Judgement JudgeRunning(const Observed& observed, Draft& draft, const Pod& pod) {
     return out;
   }
   if (observed.on_cluster && IsSuperseded(observed, pod)) {
-    // The coordinator before this one had fenced it, and judged the loss.
-    out.lost = LostPod{&pod, reasons::kFenced, Name(pod) + " has been replaced", false, false};
+    out.lost = JudgeSuperseded(observed, draft, pod, node_lost);
     return out;
   }
   const base::WallTime late =

@@ -14,12 +14,22 @@ bool MayGo(const Observed& observed, const Pod& pod) {
   return member == nullptr || member->released || (!member->in_view && !member->leaving);
 }
 
+// Made for another pod of its ordinal that looks alive. A coordinator that has just taken over cannot
+// tell yet: until the members have come back (M11), the one before it was right to replace it.
+bool StandsIn(const Observed& observed, const Draft& draft, const Pod& pod) {
+  if (!observed.membership.had_view || observed.membership.size > 0) return false;
+  return std::any_of(observed.pods.begin(), observed.pods.end(), [&](const Pod& other) {
+    return other.member.ordinal == pod.member.ordinal &&
+           other.member.incarnation < pod.member.incarnation && IsActive(other, draft);
+  });
+}
+
 }  // namespace
 
 Next RuleScaleDown(const Observed& observed, Draft& draft) {
   std::vector<const Pod*> active;
   for (const Pod& pod : observed.pods) {
-    if (IsActive(pod, draft)) active.push_back(&pod);
+    if (IsActive(pod, draft) && !StandsIn(observed, draft, pod)) active.push_back(&pod);
   }
   const std::int32_t wanted = WantedPods(observed.job) + draft.surge;
   auto surplus = static_cast<std::int32_t>(active.size()) - wanted;

@@ -132,9 +132,12 @@ bool Players::StepPod(const Json& pod) {
   if (pod["metadata"].contains("deletionTimestamp")) {
     const std::string now = Rfc3339(api_.clock().WallNow());
     if (phase == "Running" || phase == "Pending") {
-      // It is told, ends in time, and is gone in the next step.
+      const bool runs = containers_ != nullptr && phase == "Running";
+      const std::optional<int> code = runs ? containers_->Stop(pod) : 0;
+      if (!code) return false;
+      // It was told, has ended in time, and is gone in the next step.
       return api_.Change("pods", ns, name,
-                         [&](Json& object) { EndContainers(object, 0, "", now); });
+                         [&](Json& object) { EndContainers(object, *code, "", now); });
     }
     api_.Change("pods", ns, name,
                 [](Json& object) { object["metadata"]["deletionGracePeriodSeconds"] = 0; });
@@ -144,6 +147,7 @@ bool Players::StepPod(const Json& pod) {
                .code == 200;
   }
   if (phase != "Pending") return false;
+  if (containers_ != nullptr && !containers_->Start(pod)) return false;
   ++addresses_;
   const std::string address =
       "10.0." + std::to_string(addresses_ / 250) + "." + std::to_string(1 + addresses_ % 250);

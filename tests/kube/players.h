@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -13,10 +14,21 @@
 
 namespace muster::kubetest {
 
+// What runs in the pods of a test that plays more than objects. Called in StepKubelets.
+class Containers {
+ public:
+  virtual ~Containers() = default;
+  // The pod is bound and pending. False: it cannot start yet, and is asked for again.
+  virtual bool Start(const Json& pod) = 0;
+  // The pod is asked to go. With what its process has ended; nothing: it still runs.
+  virtual std::optional<int> Stop(const Json& pod) = 0;
+};
+
 class Players final {
  public:
-  // `api` outlives it.
-  explicit Players(ApiDouble& api) : api_(api) {}
+  // `api` outlives it, and so do `containers`; without any every process starts and ends at once.
+  explicit Players(ApiDouble& api, Containers* containers = nullptr)
+      : api_(api), containers_(containers) {}
 
   // ---- nodes
   // Ready, with room for so many pods.
@@ -60,6 +72,7 @@ class Players final {
   std::string NodeFor(const Json& pod) const;
 
   ApiDouble& api_;
+  Containers* const containers_;
   std::set<std::string> lost_;
   int addresses_ = 0;
 };

@@ -154,6 +154,26 @@ TEST_F(LeadershipTest, ALostPodIsReplacedOnce) {
   EXPECT_EQ(Creates(), 3);
 }
 
+// Whoever takes over between the two would not know of it.
+TEST_F(LeadershipTest, ALossIsWrittenDownBeforeAnythingIsDoneAboutIt) {
+  Lead();
+  MakeJob("licences", 2);
+  ASSERT_TRUE(Within([&] { return Running() == 2; }));
+  ASSERT_TRUE(Within([&] { return Reasons().contains("PodCreated"); }));
+  const int away = api_.AddFault({.verb = "patch",
+                                  .resource = "trainingjobs",
+                                  .subresource = "status",
+                                  .nth = 0,
+                                  .times = 0,
+                                  .action = kubetest::AnswerWith{503}});
+  ASSERT_TRUE(players_.Finish("default", Pods().front()["metadata"]["name"], 1));
+  ASSERT_TRUE(Within([&] { return api_.FaultCount(away) > 2; }));
+  EXPECT_EQ(Creates(), 2);
+  api_.ClearFaults();
+  ASSERT_TRUE(Within([&] { return Creates() == 3; }));
+  EXPECT_EQ(Status("licences")["failures"].size(), 1);
+}
+
 TEST_F(LeadershipTest, AJobThatGoesTakesEverythingWithIt) {
   Lead();
   MakeJob("licences", 2);

@@ -235,6 +235,16 @@ TEST(ObservationTest, MembersOfARecordWithoutAPodAreGone) {
               testing::ElementsAre("lost 2.0: its pod is gone", "lost 3.1: its pod is gone"));
 }
 
+TEST(ObservationTest, NobodyWaitsForAMemberWhoseLossWasWrittenDown) {
+  job::Listed listed = Listed();
+  listed.on_cluster = true;
+  listed.job.status.failures = {{{}, {1, 0}, "n1", "StreamLost", -1, false}};
+  api::Record record;
+  record.newest = {base::Epoch(2), {{0, 0}, {1, 0}}};
+  EXPECT_THAT(Words(Observation(listed, true).LostMembers(record)),
+              testing::ElementsAre("lost 1.0: it was lost before this coordinator came"));
+}
+
 TEST(ObservationTest, MembersOfAnEarlierRunAreNotLostOnesOfThisRun) {
   job::Listed listed = Listed();
   listed.pods[1].phase = job::PodPhase::kFailed;

@@ -52,6 +52,17 @@ TEST(StatusTest, TakesPlanAndMembership) {
   EXPECT_EQ(status.result, known.snapshot.record.result);
 }
 
+// The operator was killed between the result and the status that tells of it.
+TEST(StatusTest, AJobThatHasSucceededKeepsTheMembersThatItHad) {
+  Known known;
+  known.snapshot.size = 0;
+  known.snapshot.record.term = base::Term(3);
+  known.snapshot.record.newest = {base::Epoch(2), {{0, 0}, {1, 0}, {2, 1}}};
+  EXPECT_EQ(known.Make(5).members, 0);
+  known.snapshot.record.result = api::JobResult{"0123", "abc", "2.5", ""};
+  EXPECT_EQ(known.Make(5).members, 3);
+}
+
 TEST(StatusTest, AConditionsTimeIsThatOfItsLastChange) {
   Known known;
   known.job.status = known.Make(1);

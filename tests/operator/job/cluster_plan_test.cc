@@ -247,8 +247,51 @@ TEST(LostPodTest, WhatStaysForItsLogIsJudgedOnce) {
 
 TEST(LostPodTest, WhatTheCoordinatorBeforeHadFencedIsNotAWorkerOfThisOne) {
   ObservedBuilder o(2);
-  o.OnCluster().Trains(0).Runs(1).Trains(1, 1);
+  o.OnCluster().Trains(0).Runs(1).Trains(1, 1).FailedBefore({1, 0}, 0);
   EXPECT_EQ(Decide(o), (Acts{.deletes = {"pod-1.0"}, .target = Target{2, 1}}));
+  EXPECT_THAT(MakePlan(*o, At(0)).failures, IsEmpty());
+}
+
+// The operator was killed between the replacement and the status that tells why.
+TEST(LostPodTest, ALossThatTheCoordinatorBeforeDidNotWriteDownIsNotForgotten) {
+  ObservedBuilder o(2);
+  o.OnCluster().Trains(0).Runs(1).OnNode("n1").Trains(1, 1);
+  EXPECT_EQ(Decide(o), (Acts{.target = Target{2, 1}})) << "its kubelet may still tell";
+  EXPECT_EQ(MakePlan(*o, At(0)).look_again, At(5));
+  const Plan later = MakePlan(*o, At(5));
+  EXPECT_THAT(ActsOf(later).deletes, ElementsAre("pod-1.0"));
+  ASSERT_EQ(later.failures.size(), 1);
+  EXPECT_EQ(later.failures[0].member, (MemberId{1, 0}));
+  EXPECT_TRUE(later.failures[0].charged);
+  o->nodes["n1"].ready = false;
+  const Plan dark = MakePlan(*o, At(0));
+  EXPECT_THAT(ActsOf(dark).deletes, ElementsAre("pod-1.0")) << "nobody will tell";
+  ASSERT_EQ(dark.failures.size(), 1);
+  EXPECT_FALSE(dark.failures[0].charged);
+}
+
+// The operator was killed between the replacement and the view without the one that it replaces.
+TEST(LostPodTest, ASuccessorTakesNoReplacementForOneTooManyBeforeItKnowsWhoLives) {
+  ObservedBuilder o(2);
+  o.OnCluster().Trains(0).Trains(1).Waits(1, 1);
+  o->membership.size = 0;
+  EXPECT_EQ(Decide(o), (Acts{.target = Target{2, 1}}));
+  // The member has come back: it was no loss.
+  o->membership.size = 2;
+  EXPECT_EQ(Decide(o), (Acts{.deletes = {"pod-1.1"}, .target = Target{2, 1}}));
+}
+
+TEST(LostPodTest, WhoWasLeavingWhenItsCoordinatorDiedHasLeft) {
+  ObservedBuilder o(2);
+  o.OnCluster().Trains(0).Runs(1).Deleted(30).Exited(71).Trains(1, 1);
+  EXPECT_THAT(MakePlan(*o, At(0)).failures, IsEmpty());
+  // By the eviction API, which leaves its mark on the pod.
+  o->pods[1].conditions = {"DisruptionTarget"};
+  o->pods[1].infrastructure_loss = true;
+  EXPECT_THAT(MakePlan(*o, At(0)).failures, IsEmpty());
+  ObservedBuilder evicted(2);
+  evicted.OnCluster().Trains(0).Runs(1).Exited(71).Trains(1, 1);
+  EXPECT_EQ(MakePlan(*evicted, At(0)).failures.size(), 1) << "nobody had asked it to go";
 }
 
 TEST(IncarnationTest, AnUnseenOrdinalBeginsAboveWhatEarlierCoordinatorsMayHaveUsed) {
