@@ -84,11 +84,19 @@ void KubeEnvironment::DeleteJob(const job::Verdict& why) {
   });
 }
 
+void KubeEnvironment::KeepHistory(const api::TrainingJobStatus& status) {
+  if (!requests_->SeeHistory(status)) return;
+  Put("history", [job = job_](KubeRequests& requests, std::stop_token stop) {
+    return requests.WriteHistory(job, std::move(stop));
+  });
+}
+
 void KubeEnvironment::WriteStatus(const api::TrainingJobStatus& status) {
   if (kube::SameApplied(written_, status)) return;
   const kube::EventSource source{*job_, services_.access.instance,
                                  services_.access.clock.WallNow()};
   requests_->HoldEvents(kube::EventsOfStatus(source, written_.conditions, status.conditions));
+  KeepHistory(status);
   ++statuses_;
   if (status.failures != written_.failures) newest_loss_ = statuses_;
   written_ = status;

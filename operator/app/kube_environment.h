@@ -51,6 +51,9 @@ class KubeEnvironment final : public Environment {
   // Writes what stands beside the pods, as far as it is not what was written last. To be called
   // when the job or the bundle of authorities may have changed, and at the end.
   void PutObjects();
+  // What the status tells becomes history. WriteStatus does it; of a job without a reign it is to be
+  // called once, because the operator before may have died with the end unwritten.
+  void KeepHistory(const api::TrainingJobStatus& status);
 
   void CreatePod(const job::CreatePod& wanted) override;
   void DeletePod(const job::DeletePod& wanted) override;

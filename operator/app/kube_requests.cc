@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "operator/job/reasons.h"
+#include "operator/job/rules.h"
 #include "operator/kube/changes.h"
 #include "operator/kube/job_events.h"
 #include "operator/kube/status_apply.h"
@@ -18,6 +19,11 @@ using runtime::TaskResult;
 constexpr base::Duration kRequestTimeout = std::chrono::seconds(10);
 // Older ones are forgotten when so many wait: what they say is in status and log as well.
 constexpr std::size_t kMostEvents = 128;
+
+// The history is for people who look back: changes that come together are one write, and what is
+// not written when an operator dies is in the status.
+constexpr base::Duration kHistoryAfterNews = std::chrono::seconds(5);
+constexpr base::Duration kHistoryOfProgress = std::chrono::minutes(1);
 
 kube::Call CallUntil(std::stop_token stop) { return {kRequestTimeout, std::move(stop)}; }
 
@@ -171,6 +177,51 @@ TaskResult KubeRequests::PutObject(const kube::JobObject& object, bool gone, std
   const auto applied = access_.client.Apply(object.resource, object.key, object.body, {},
                                             CallUntil(std::move(stop)));
   return Settle(applied.status(), "cannot apply " + what);
+}
+
+bool KubeRequests::SeeHistory(const api::TrainingJobStatus& status) {
+  const base::Time now = access_.clock.Now();
+  MutexLock lock(mutex_);
+  history_.See(status, access_.clock.WallNow());
+  if (!history_.HasEntries()) return false;
+  if (!history_written_) history_written_ = now;
+  const base::Duration every = history_.HasNews() ? kHistoryAfterNews : kHistoryOfProgress;
+  // Of a job that stands still nothing follows with which this could be written.
+  const bool last = job::IsTerminal(status.state) || status.state == api::JobState::kSuspended;
+  if (!last && now - *history_written_ < every) return false;
+  history_written_ = now;
+  return true;
+}
+
+TaskResult KubeRequests::WriteHistory(const Job& job, std::stop_token stop) {
+  if (!access_.may_write()) return TaskResult::kDone;
+  std::string patch;
+  {
+    MutexLock lock(mutex_);
+    if (!history_.HasEntries()) return TaskResult::kDone;
+    patch = history_.TakePatch();
+  }
+  const absl::Status written = PatchHistory(job, patch, CallUntil(std::move(stop)));
+  if (!written.ok()) {
+    MutexLock lock(mutex_);
+    history_.PutBack();
+  }
+  return Settle(written, "cannot write the history of " + job->ns + "/" + job->name);
+}
+
+absl::Status KubeRequests::PatchHistory(const Job& job, const std::string& patch,
+                                        const kube::Call& call) {
+  const kube::JobObject object = kube::MakeHistoryObject(*job);
+  auto written = access_.client.PatchMerge(object.resource, object.key, "", patch, call);
+  if (written.status().code() == absl::StatusCode::kNotFound) {
+    MUSTER_RETURN_IF_ERROR(
+        access_.client.Apply(object.resource, object.key, object.body, {}, call).status());
+    written = access_.client.PatchMerge(object.resource, object.key, "", patch, call);
+  }
+  MUSTER_RETURN_IF_ERROR(written.status());
+  MUSTER_ASSIGN_OR_RETURN(const auto prune, kube::MakePrunePatch(*written, {}));
+  if (!prune) return absl::OkStatus();
+  return access_.client.PatchMerge(object.resource, object.key, "", *prune, call).status();
 }
 
 void KubeRequests::Persist(const membership::Persist& persist) {

@@ -18,6 +18,7 @@
 #include "operator/app/record_store.h"
 #include "operator/kube/apply.h"
 #include "operator/kube/client.h"
+#include "operator/kube/job_history.h"
 #include "operator/kube/job_objects.h"
 #include "operator/runtime/clock.h"
 #include "operator/runtime/keyed_tasks.h"
@@ -58,6 +59,9 @@ class KubeRequests final {
   runtime::TaskResult DeleteJob(const Job& job, const job::Verdict& why, std::stop_token stop);
   // Applied, or (`gone`) deleted.
   runtime::TaskResult PutObject(const kube::JobObject& object, bool gone, std::stop_token stop);
+  // What is new in the status is remembered for the job's history. True: it is time to write it.
+  bool SeeHistory(const api::TrainingJobStatus& status);
+  runtime::TaskResult WriteHistory(const Job& job, std::stop_token stop);
   // Answered by membership::Persisted, once.
   void Persist(const membership::Persist& persist);
   // Those that are ready, in their order.
@@ -71,6 +75,7 @@ class KubeRequests final {
   runtime::TaskResult Settle(const absl::Status& status, const std::string& what) const;
   runtime::TaskResult ApplyStatus(const Job& job, const api::TrainingJobStatus& status,
                                   std::stop_token stop);
+  absl::Status PatchHistory(const Job& job, const std::string& patch, const kube::Call& call);
   void ReleaseEvents();
   std::optional<kube::EventNote> NextEvent();
 
@@ -84,6 +89,8 @@ class KubeRequests final {
   };
   std::int64_t status_done_ MUSTER_GUARDED_BY(mutex_) = 0;
   std::map<std::string, Waiting> after_status_ MUSTER_GUARDED_BY(mutex_);
+  kube::JobHistory history_ MUSTER_GUARDED_BY(mutex_);
+  std::optional<base::Time> history_written_ MUSTER_GUARDED_BY(mutex_);
   std::deque<kube::EventNote> held_ MUSTER_GUARDED_BY(mutex_);
   std::deque<kube::EventNote> ready_ MUSTER_GUARDED_BY(mutex_);
 };

@@ -296,6 +296,7 @@ void Shard::TendEnded(Job& job) {
     job.environment =
         std::make_unique<KubeEnvironment>(services, job.seen->job, nullptr, [](const Input&) {});
     job.environment->PutObjects();
+    job.environment->KeepHistory(job.seen->job.status);
     job.metrics = options_.metrics.Add(job.seen->job.ns);
     JobFacts facts;
     facts.ns = job.seen->job.ns;

@@ -71,6 +71,13 @@ JobObject NamesOfPods(const api::TrainingJob& job, int metrics_port) {
 
 std::string CaConfigMapName(const api::TrainingJob& job) { return job.name + "-ca"; }
 
+// Its entries are another writer's, so they stay when this is applied again.
+JobObject MakeHistoryObject(const api::TrainingJob& job) {
+  return Make(
+      kConfigMaps, job, job.name + "-history",
+      {{"data", {{"about", "the course of a TrainingJob; see muster's docs/operations.md"}}}});
+}
+
 std::vector<JobObject> MakeJobObjects(const api::TrainingJob& job,
                                       const JobObjectSettings& settings) {
   std::vector<JobObject> out;

@@ -26,6 +26,9 @@ struct JobObjectSettings {
 // "<job>-ca": where the pods of a job find whom to believe.
 std::string CaConfigMapName(const api::TrainingJob& job);
 
+// "<job>-history", without entries: to be applied before the first of them (job_history.h).
+JobObject MakeHistoryObject(const api::TrainingJob& job);
+
 // ConfigMap <job>-ca, headless Service <job> (a name for each pod, a target for scrapes),
 // PodDisruptionBudget <job> (a drain shrinks an elastic job down to minReplicas and no further) and
 // NetworkPolicy <job> (workers are reached by workers of the same job, and their metrics by all).

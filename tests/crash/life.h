@@ -84,6 +84,7 @@ class Life final : private kubetest::Containers {
   bool Finish();
   kubetest::Json Job() const;
   std::vector<kubetest::Json> ActivePods() const;
+  bool HistoryIsWhole() const;
   std::string End() const;
 
   const Options options_;

@@ -100,8 +100,25 @@ bool Life::Finish() {
   return Until("the job has succeeded", [&] {
     return At(Job(), "/status/state", "") == "Succeeded" && ActivePods().empty() &&
            At(Job(), "/status/result", nullptr) != nullptr &&
-           api_.All("poddisruptionbudgets", kNs).empty();
+           api_.All("poddisruptionbudgets", kNs).empty() && HistoryIsWhole();
   });
+}
+
+// Every change and every loss of the status is in the job's ConfigMap.
+bool Life::HistoryIsWhole() const {
+  const auto history = api_.Find("configmaps", kNs, std::string(kJob) + "-history");
+  if (!history) return false;
+  std::set<Json> lines;
+  const Json data = history->value("data", Json::object());
+  for (const auto& [key, line] : data.items()) {
+    lines.insert(Json::parse(line.get<std::string>(), nullptr, false));
+  }
+  for (const char* list : {"rescales", "failures"}) {
+    for (const Json& entry : At(Job(), (std::string("/status/") + list).c_str(), Json::array())) {
+      if (!lines.contains(entry)) return false;
+    }
+  }
+  return true;
 }
 
 // What must be the same whatever happened on the way.
