@@ -15,7 +15,7 @@ namespace {
 
 // Slow while the script has something to do, so that the job does not end before it.
 constexpr base::Duration kSlowStep = milliseconds(400);
-constexpr base::Duration kPatience = std::chrono::seconds(40);
+constexpr base::Duration kPatience = std::chrono::seconds(60);
 constexpr base::Duration kTurn = milliseconds(20);
 // Long enough for an answer to be read and acted on.
 constexpr base::Duration kAMoment = milliseconds(5);

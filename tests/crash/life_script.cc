@@ -37,9 +37,9 @@ bool Life::Create() {
   job.spec.training.steps = kSteps;
   job.spec.training.slots = kSlots;
   job.spec.checkpoint.path = "/checkpoints";
-  job.spec.checkpoint.every_steps = 20;
+  job.spec.checkpoint.every_steps = 50;
   // Nobody is silent here but who is dead, and a machine with much to do must not look like one.
-  job.spec.elasticity.heartbeat_timeout = std::chrono::seconds(5);
+  job.spec.elasticity.heartbeat_timeout = std::chrono::seconds(10);
   Json body = Json::parse(api::TrainingJobToJson(job));
   body["metadata"] = {{"name", kJob}};
   body.erase("status");

@@ -14,7 +14,7 @@ using kubetest::Json;
 inline constexpr char kJobs[] = "/apis/muster.dev/v1alpha1/namespaces/default/trainingjobs";
 inline constexpr char kJob[] = "licences";
 inline constexpr char kNs[] = "default";
-inline constexpr std::int64_t kSteps = 60;
+inline constexpr std::int64_t kSteps = 150;
 inline constexpr std::int32_t kSlots = 8;
 
 inline Json At(const Json& object, const char* pointer, const Json& otherwise) {
