@@ -138,7 +138,9 @@ def add_accounts_and_places(root):
 
 def compiled_in(role):
     """The packages of those libraries that are headers alone, so that our program is all there is of them."""
-    files = [f"/usr/include/{header}" for header in ROLES[role].headers]
+    # Templates of the compiler's own library are such headers too; its shared part may be of another release.
+    library = f"c++/{tool('c++', '-dumpversion').strip().partition('.')[0]}/vector"
+    files = [f"/usr/include/{header}" for header in (*ROLES[role].headers, library)]
     for file in files:
         if not os.path.exists(file):
             raise Refused(f"{file} is missing, which {ROLES[role].program} was compiled with; "
