@@ -56,6 +56,9 @@ void Worker::On(const session::ConnectRing& c) {
     options.rank = c.rank;
     for (const auto& m : c.view.members) options.peers.push_back({m.id, m.address});
     const base::Time start = Now();
+    // After the coordinator had its time to see a dead node by itself: this is for links alone.
+    options.link_silence = std::max(options.link_silence,
+                                    2 * base::FromSeconds(job_->welcome.heartbeat_timeout_seconds));
     const bool joins = c.view.voluntary && c.view.resume_step == base::Step();
     options.deadline = start + (joins ? base::Duration(kJoinDeadline) : kConnectDeadline);
     options.abort = flag;

@@ -182,7 +182,7 @@ void DataListener::State::Accept() {
       }
       return;
     }
-    TuneSocket(fd.get(), 0);
+    TuneSocket(fd.get(), 0, kLinkSilence);
     absl::StatusOr<Channel> channel =
         options.tls != nullptr ? options.tls->Accept(std::move(fd)) : Channel(std::move(fd));
     if (!channel.ok()) {

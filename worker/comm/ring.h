@@ -41,6 +41,7 @@ struct RingOptions {
   base::Time deadline;          // for connecting, on runtime::RealClock's axis
   std::size_t piece_bytes = std::size_t{256} << 10;
   int socket_buffer_bytes = 0;  // 0: the system's own sizing
+  base::Duration link_silence = kLinkSilence;
   // Makes Connect end with Aborted, and afterwards is the ring's own flag. Made by Connect when
   // null.
   std::shared_ptr<AbortFlag> abort;

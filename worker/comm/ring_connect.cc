@@ -48,7 +48,7 @@ absl::StatusOr<Channel> Open(const RingOptions& o, Kind kind, const RingPeer& ne
   for (;;) {
     Dialled dialled = Dial(dial, abort);
     if (dialled.channel.ok() && kind == Kind::kRing) {
-      TuneSocket(dialled.channel->get(), o.socket_buffer_bytes);
+      TuneSocket(dialled.channel->get(), o.socket_buffer_bytes, o.link_silence);
     }
     if (dialled.channel.ok() || !MayPass(dialled.channel.status())) {
       return std::move(dialled.channel);
@@ -78,7 +78,8 @@ LinkResult ConnectLinks(const RingOptions& o, const AbortFlag& abort) {
   const auto accept = [inbox, expected = o.peers[previous].member, previous, &o](
                           Channel channel, const Greeting& greeting) {
     if (greeting.rank != static_cast<std::int32_t>(previous) || greeting.member != expected) return;
-    if (greeting.kind == Kind::kRing) TuneSocket(channel.get(), o.socket_buffer_bytes);
+    if (greeting.kind == Kind::kRing)
+      TuneSocket(channel.get(), o.socket_buffer_bytes, o.link_silence);
     inbox->Put(std::move(channel), greeting.kind);
   };
   o.listener->Fence(o.epoch);

@@ -63,7 +63,12 @@ absl::Status WaitReady(int fd, short events, base::Time deadline, const AbortFla
 absl::StatusOr<UniqueFd> Connect(const std::string& address, base::Time deadline,
                                  const AbortFlag& abort);
 
-// TCP_NODELAY and, when buffer_bytes > 0, socket buffers of that size.
-void TuneSocket(int fd, int buffer_bytes);
+// A link is broken (ETIMEDOUT) when the peer's kernel has answered nothing for so long: its cable is
+// out, or only the way between these two. Nobody else would notice that both still beat (M3).
+inline constexpr base::Duration kLinkSilence = std::chrono::seconds(2);
+
+// TCP_NODELAY, the silence that breaks the link, and, when buffer_bytes > 0, socket buffers of that
+// size.
+void TuneSocket(int fd, int buffer_bytes, base::Duration silence);
 
 }  // namespace muster::comm
