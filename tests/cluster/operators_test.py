@@ -131,31 +131,5 @@ class CompactionTest(OperatorCase):
         self.assert_exact(job, survivors)
 
 
-class CutTest(OperatorCase):
-
-    def test_two_nodes_that_do_not_hear_each_other(self):
-        job = Job(self, steps=2000)
-        spread = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
-                  "labelSelector": {"matchLabels": {"muster.dev/job-name": "licences"}}}
-        job.body["spec"]["workers"]["template"]["spec"]["topologySpreadConstraints"] = [spread]
-        job.apply()
-        job.wait_step(100)
-        lead = node_of_leader()
-        nodes = {pod["spec"]["nodeName"]: member for member, pod in job.pods().items()}
-        others = sorted(node for node in nodes if node != lead)
-        self.assertEqual(len(others), 2, "a worker on each of the two nodes without the leader")
-        cluster("cut", others[0], "--to", others[1])
-        began, step = time.monotonic(), job.step()
-        wait_until(lambda: len(job.rescales()) > 1, 40, "one of the two is evicted")
-        job.wait_step(step + 20)
-        self.tell(f"training went on within {time.monotonic() - began:.1f} s of the cut")
-        time.sleep(5)
-        cluster("heal", others[0], "--to", others[1])
-        causes = {each["cause"] for each in job.rescales()}
-        self.tell(f"causes: {sorted(causes)}")
-        job.wait_state("Succeeded", 240)
-        self.assert_exact(job, {nodes[lead]: container_of(job.pods()[nodes[lead]])})
-
-
 if __name__ == "__main__":
     harness.main()
