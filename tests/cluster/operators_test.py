@@ -1,4 +1,4 @@
-"""Operators that are killed, frozen and replaced by another build, and a watch that etcd has forgotten."""
+"""Operators that are killed or frozen, and a watch that etcd has forgotten."""
 
 import json
 import time
