@@ -52,6 +52,11 @@ bool Life::Create() {
 bool Life::Trains(int members) {
   return Until(std::to_string(members) + " members train", [&] {
     const Json status = Job().value("status", Json::object());
+    // A status may be older than an operator's death; the record and the pods are not.
+    const std::string view = " " + At(status, "/membership/members", "").get<std::string>() + " ";
+    for (const Json& pod : ActivePods()) {
+      if (view.find(" " + Label(pod, kube::kMemberLabel) + " ") == std::string::npos) return false;
+    }
     return status.value("state", "") == "Running" &&
            status.value("members", "") == std::to_string(members) + "/" + std::to_string(members) &&
            static_cast<int>(ActivePods().size()) == members;

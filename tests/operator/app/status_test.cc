@@ -53,14 +53,16 @@ TEST(StatusTest, TakesPlanAndMembership) {
 }
 
 // The operator was killed between the result and the status that tells of it.
-TEST(StatusTest, AJobThatHasSucceededKeepsTheMembersThatItHad) {
+TEST(StatusTest, AJobThatHasSucceededHasTheMembersAndTheStepsThatItHad) {
   Known known;
   known.snapshot.size = 0;
   known.snapshot.record.term = base::Term(3);
   known.snapshot.record.newest = {base::Epoch(2), {{0, 0}, {1, 0}, {2, 1}}};
   EXPECT_EQ(known.Make(5).members, 0);
   known.snapshot.record.result = api::JobResult{"0123", "abc", "2.5", ""};
+  known.job.spec.training.steps = 10;
   EXPECT_EQ(known.Make(5).members, 3);
+  EXPECT_EQ(known.Make(5).progress.step, 10);
 }
 
 TEST(StatusTest, AConditionsTimeIsThatOfItsLastChange) {
