@@ -58,16 +58,16 @@ api::TrainingJobStatus MakeStatus(const StatusInputs& in) {
     status.template_hash = in.plan.template_hash;
   }
   status.members = in.snapshot.size;
+  status.desired_members = in.job.spec.workers.replicas * in.job.spec.workers.processes_per_worker;
+  status.replicas = in.active_pods;
+  status.selector = std::string(kube::kJobNameLabel) + "=" + in.job.name;
+  status.progress = in.progress;
   // Who comes when all is done forms no view any more; the last one had these, and committed all steps.
   const api::Record& record = in.snapshot.record;
   if (record.result && in.snapshot.size == 0) {
     status.members = static_cast<std::int32_t>(record.newest.members.size());
     status.progress.step = in.job.spec.training.steps;
   }
-  status.desired_members = in.job.spec.workers.replicas * in.job.spec.workers.processes_per_worker;
-  status.replicas = in.active_pods;
-  status.selector = std::string(kube::kJobNameLabel) + "=" + in.job.name;
-  status.progress = in.progress;
   status.time_seconds = in.time_seconds;
   TakeRecord(in.snapshot, in.now, status);
   for (api::Rescale rescale : in.rescales) {
