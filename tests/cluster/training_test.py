@@ -123,6 +123,29 @@ class LinkTest(TrainingCase):
         self.assert_exact(job, survivors)
 
 
+    def test_two_nodes_that_do_not_hear_each_other(self):
+        """Both beat and both wait in the reduction: only the link itself tells. All members once stood for good."""
+        job = Job(self, steps=2000)
+        spread = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+                  "labelSelector": {"matchLabels": {"muster.dev/job-name": "licences"}}}
+        job.body["spec"]["workers"]["template"]["spec"]["topologySpreadConstraints"] = [spread]
+        job.apply()
+        job.wait_step(100)
+        lead = node_of_leader()
+        nodes = {pod["spec"]["nodeName"]: member for member, pod in job.pods().items()}
+        others = sorted(node for node in nodes if node != lead)
+        self.assertEqual(len(others), 2, "a worker on each of the two nodes without the leader")
+        bystander = {nodes[lead]: container_of(job.pods()[nodes[lead]])}
+        cluster("cut", others[0], "--to", others[1])
+        began, step = time.monotonic(), job.step()
+        wait_until(lambda: any(each["to"] == 2 for each in job.rescales()), 40, "one is evicted")
+        job.wait_step(step + 20)
+        self.tell(f"training went on within {time.monotonic() - began:.1f} s of the cut")
+        cluster("heal", others[0], "--to", others[1])
+        self.assertEqual([each["reason"] for each in job.status()["failures"]], ["CannotReach"])
+        self.assert_exact(job, bystander)
+
+
 class OperatorTest(TrainingCase):
 
     def kill_leader(self):

@@ -18,6 +18,10 @@ namespace {
 
 constexpr std::uint32_t kFrameMagic = 0x4d524e47;
 constexpr char kGoodbye = 'G';
+// One byte that nobody waits for: where it does not fit, the end of the connections says as much.
+void SayGoodbyeOn(Channel& control) {
+  if (control) control.Write(std::as_bytes(std::span(&kGoodbye, 1)));
+}
 // How long a broken data socket waits for the goodbye that may explain it: the two sockets are
 // ordered each for itself only.
 constexpr base::Duration kGoodbyeGrace = std::chrono::milliseconds(5);
@@ -118,7 +122,13 @@ Ring::Connected Ring::Connect(RingOptions options) {
   if (state->abort->is_set()) return {base::Aborted("connecting was aborted"), nullptr, {}};
   if (state->n > 1) {
     LinkResult result = ConnectLinks(options, *state->abort);
-    if (!result.status.ok()) return {result.status, nullptr, std::move(result.unreachable)};
+    if (!result.status.ok()) {
+      // M3: the neighbour that was reached must not take the end of these for a death; that would
+      // begin a new round each time before all have told whom they cannot reach (M7).
+      SayGoodbyeOn(result.links.next_control);
+      SayGoodbyeOn(result.links.previous_control);
+      return {result.status, nullptr, std::move(result.unreachable)};
+    }
     state->Adopt(std::move(result.links));
     state->scratch.resize(options.piece_bytes);
   }
@@ -142,12 +152,10 @@ void Ring::State::Adopt(RingLinks links) {
   previous_control_fd = previous_control.get();
 }
 
-// One byte that nobody waits for: where it does not fit, the end of the connections says as much.
 void Ring::State::SayGoodbye() {
   runtime::MutexLock lock(control_mutex);
-  for (Channel* control : {&next_control, &previous_control}) {
-    if (*control) control->Write(std::as_bytes(std::span(&kGoodbye, 1)));
-  }
+  SayGoodbyeOn(next_control);
+  SayGoodbyeOn(previous_control);
 }
 
 void Ring::Abort() {

@@ -168,6 +168,32 @@ TEST_P(RingConnectTest, UnreachablePeersAreNamedAtTheDeadline) {
   EXPECT_LT(Now() - begun, std::chrono::seconds(3));
 }
 
+// Two nodes that do not hear each other, and a third member that hears both: what it sees of their
+// failure is no evidence, or its word would begin a new round before theirs has told who is cut off.
+TEST_P(RingConnectTest, WhoeverCannotConnectTakesLeaveOfTheNeighbourItHasReached) {
+  Cluster cluster(3, GetParam());
+  std::vector<Ring::Connected> connected(3);
+  std::vector<std::thread> members;
+  for (std::size_t i = 0; i < 3; ++i) {
+    members.emplace_back([&, i] {
+      RingOptions options = cluster.Options(i, i == 1 ? 5000 : 500);
+      if (i == 2) options.peers[0].address = "127.0.0.1:1";  // rank 2 does not reach rank 0
+      connected[i] = Ring::Connect(options);
+    });
+  }
+  members[1].join();
+  ASSERT_TRUE(connected[1].status.ok()) << connected[1].status;
+  std::vector<std::int64_t> in(1000, 1), out(1000);
+  const absl::Status status =
+      AllReduce(*connected[1].ring, ReduceOp::kSum, ElementType::kInt64, in, out);
+  EXPECT_TRUE(absl::IsAborted(status)) << status;
+  EXPECT_EQ(connected[1].ring->broken_peer(), std::nullopt);
+  members[0].join();
+  members[2].join();
+  EXPECT_EQ(connected[0].unreachable, (std::vector<base::MemberId>{{2, 0}}));
+  EXPECT_EQ(connected[2].unreachable, (std::vector<base::MemberId>{{0, 0}}));
+}
+
 // Same job, same epoch, and yet not the neighbour: it must not take the neighbour's place.
 TEST_P(RingConnectTest, AMemberThatIsNotTheNeighbourIsNotTakenForIt) {
   Cluster cluster(2, GetParam());
