@@ -53,12 +53,22 @@ join_cgroup() {
   for mount in $(cgroup_mounts); do echo "$2" >"$mount/$1/cgroup.procs"; done
 }
 
-# Of what is in it, as far as it can be read: groups and processes go while one looks. Nobody relies on its saying
-# nothing: kill_cgroup removes the folders as well, and says when they stay.
+# unless_gone COMMAND...: groups and processes go while one looks, so complaints about what is there no more are no
+# failure. Every other one is shown and is one.
+unless_gone() {
+  local -x LC_ALL=C
+  local said
+  { said=$("$@" 2>&1 >&3); } 3>&1 && return 0
+  said=$(grep -vE 'No such (file or directory|process|device)' <<<"$said") || return 0
+  printf '%s\n' "$said" >&2
+  return 1
+}
+
+# Of what is in it.
 cgroup_pids() {
   local tree
   tree=$(cgroup_tree "$1")
-  [ ! -d "$tree" ] || find "$tree" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -un || true
+  [ ! -d "$tree" ] || unless_gone find "$tree" -name cgroup.procs -exec cat {} + | sort -un
 }
 
 # freeze_cgroup PATH 0|1
@@ -86,9 +96,8 @@ kill_cgroup() {
   for _ in $(seq 150); do
     pids=$(cgroup_pids "$1")
     [ -n "$pids" ] || break
-    # Some may have ended since; who is left after all rounds is named below.
     # shellcheck disable=SC2086  # a list of numbers
-    kill -KILL $pids 2>/dev/null || true
+    unless_gone kill -KILL $pids
     thaw_tree "$1"
     sleep 0.1
   done
@@ -106,12 +115,13 @@ kill_cgroup() {
 # A frozen process of version 1 does not die before it is thawed, and each level has a switch of its own. The signal is
 # already pending, so that nothing of the node runs on.
 thaw_tree() {
-  local file
+  local files file
   [ $CGROUP_VERSION = 1 ] || return 0
-  find "/sys/fs/cgroup/freezer/$1" -name freezer.state 2>/dev/null | while read -r file; do
-    echo THAWED >"$file" 2>/dev/null || true
-  done || true
+  files=$(unless_gone find "/sys/fs/cgroup/freezer/$1" -name freezer.state)
+  for file in $files; do unless_gone thaw "$file"; done
 }
+
+thaw() { echo THAWED >"$1"; }
 
 # spawn CGROUP LOG COMMAND...: a daemon in that cgroup, without the lock; its number is $!.
 spawn() {
