@@ -73,6 +73,24 @@ const char* FatalReason(const Observed& observed, const Pod& pod) {
   return nullptr;
 }
 
+LostPod Evicted(const Observed& observed, const Pod& pod, const Verdict& why) {
+  const Node* node = FindNode(observed, pod.node);
+  const bool node_lost = node != nullptr && node->suspect();
+  const bool charged = !pod.infrastructure_loss && !node_lost && !pod.deletion_time;
+  return {&pod, why.reason.empty() ? reasons::kEvicted : why.reason,
+          Name(pod) + " was evicted: " + why.message, true, charged};
+}
+
+// It heard that it is in no view. Why it was evicted is what counts; its own end is the consequence.
+LostPod JudgeFenced(const Observed& observed, const Pod& pod) {
+  const auto& evicted = observed.membership.evicted;
+  if (auto it = evicted.find(pod.member); it != evicted.end()) {
+    return Evicted(observed, pod, it->second);
+  }
+  // By a coordinator before this one, which has charged it.
+  return {&pod, reasons::kFenced, Describe(observed, pod), true, false};
+}
+
 Judgement JudgeFailed(const Observed& observed, const Pod& pod) {
   Judgement out;
   // It was leaving in order, and the coordinator that knew of it died before it could release it.
@@ -87,12 +105,9 @@ Judgement JudgeFailed(const Observed& observed, const Pod& pod) {
     lost.reason = reasons::kNodeLost;
     lost.charged = false;
   }
-  // A fenced process was charged when it was evicted, one that obeys a failed job has done no
-  // wrong.
-  if (IsExit(pod, api::ExitCode::kFenced)) lost.reason = reasons::kFenced;
-  if (IsExit(pod, api::ExitCode::kFenced) || IsExit(pod, api::ExitCode::kJobFailed)) {
-    lost.charged = false;
-  }
+  if (IsExit(pod, api::ExitCode::kFenced)) lost = JudgeFenced(observed, pod);
+  // One that obeys a failed job has done no wrong.
+  if (IsExit(pod, api::ExitCode::kJobFailed)) lost.charged = false;
   // Somebody asked it to go, and its grace was over.
   if (pod.deletion_time && pod.signal) lost.charged = false;
   if (rule != nullptr && rule->action == api::FailureAction::kIgnore) lost.charged = false;
@@ -112,11 +127,9 @@ Judgement JudgeFailed(const Observed& observed, const Pod& pod) {
 
 // Evicted by membership, and its process may still run or have ended without a word so far.
 LostPod JudgeEvicted(const Observed& observed, Draft& draft, const Pod& pod, const Verdict& why) {
+  LostPod lost = Evicted(observed, pod, why);
   const Node* node = FindNode(observed, pod.node);
   const bool node_lost = node != nullptr && node->suspect();
-  const bool charged = !pod.infrastructure_loss && !node_lost && !pod.deletion_time;
-  LostPod lost{&pod, why.reason.empty() ? reasons::kEvicted : why.reason,
-               Name(pod) + " was evicted: " + why.message, true, charged};
   if (!observed.on_cluster || node_lost) return lost;
   auto at = observed.membership.evicted_at.find(pod.member);
   const base::WallTime since = at == observed.membership.evicted_at.end() ? draft.now : at->second;

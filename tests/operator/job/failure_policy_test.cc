@@ -95,6 +95,24 @@ TEST(FailurePolicyTest, AnEvictionIsChargedUnderMembershipsReason) {
   EXPECT_EQ(Judge(o), (Loss{"Silent", true, ""}));
 }
 
+// Who was cut off hears of its eviction and ends within a second or two, before its kubelet's word
+// was waited for: the loss keeps the reason for which it was evicted, and is charged.
+TEST(FailurePolicyTest, AnEvictedProcessThatEndsItselfIsStillAnEviction) {
+  const int fenced = static_cast<int>(ExitCode::kFenced);
+  ObservedBuilder o(2);
+  o.OnCluster().Trains(0).Runs(1).Exited(fenced).EvictedAt("CannotReach", 0);
+  EXPECT_EQ(Judge(o), (Loss{"CannotReach", true, ""}));
+  EXPECT_EQ(MakePlan(*o, At(0)).failures[0].exit_code, fenced);
+  ObservedBuilder node(2);
+  node.OnCluster().Trains(0).Runs(1).Exited(fenced).EvictedAt("Silent", 0);
+  node->pods[1].infrastructure_loss = true;
+  EXPECT_EQ(Judge(node), (Loss{"Silent", false, ""}));
+  ObservedBuilder ignored(2);
+  ignored->job.spec.failure_policy.rules = {{FailureAction::kIgnore, {fenced}, ""}};
+  ignored.OnCluster().Trains(0).Runs(1).Exited(fenced).EvictedAt("Silent", 0);
+  EXPECT_EQ(Judge(ignored), (Loss{"Silent", false, ""}));
+}
+
 TEST(FailurePolicyTest, TheFirstMatchingRuleDecides) {
   const api::FailureRule ignore{FailureAction::kIgnore, {70}, ""};
   const api::FailureRule fail{FailureAction::kFailJob, {}, ""};
