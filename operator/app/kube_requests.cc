@@ -153,7 +153,7 @@ TaskResult KubeRequests::ApplyStatus(const Job& job, const api::TrainingJobStatu
 TaskResult KubeRequests::DeleteJob(const Job& job, const job::Verdict& why, std::stop_token stop) {
   if (!access_.may_write()) return TaskResult::kDone;
   access_.log.Info("plan", "delete job " + job->ns + "/" + job->name,
-                   {{"reason", why.reason}, {"message", why.message}});
+                   {{"reason", why.reason}, {"why", why.message}});
   kube::DeleteOptions options;
   options.uid = job->uid;
   options.propagation = kube::Propagation::kBackground;

@@ -116,10 +116,7 @@ struct Leadership::Impl {
       // Somebody's pod with our labels and no owner is not ours.
       const std::string uid = kube::ControllerOf(delta);
       if (uid.empty()) return;
-      // Nodes reach every shard by themselves.
-      for (job::Change& change : kube::ChangesOfPod(delta, nullptr, options.signs)) {
-        ShardOf(uid).Post({uid, Input(std::move(change))});
-      }
+      ShardOf(uid).Post({uid, Input(kube::ChangeOfPod(delta))});
     };
     return std::make_unique<kube::Informer<kube::PodRecord>>(options.client, options.clock,
                                                              std::move(informing));

@@ -82,7 +82,7 @@ void Reign::Obey(membership::Evicted evicted) {
   metrics_.OnEvicted(evicted.reason);
   log_.Warning(
       "membership", "evicted",
-      {{"member", evicted.member}, {"reason", evicted.reason}, {"message", evicted.message}});
+      {{"member", evicted.member}, {"reason", evicted.reason}, {"why", evicted.message}});
   environment_.Tell(job::Evicted{evicted.member, evicted.node, evicted.reason, evicted.message});
 }
 
@@ -141,7 +141,7 @@ void Reign::Obey(membership::JobDrained drained) {
 
 void Reign::Obey(membership::JobFailed failed) {
   urgent_ = true;
-  log_.Error("membership", "failed", {{"reason", failed.reason}, {"message", failed.message}});
+  log_.Error("membership", "failed", {{"reason", failed.reason}, {"why", failed.message}});
   observation_.OnVerdict({std::move(failed.reason), std::move(failed.message)});
 }
 

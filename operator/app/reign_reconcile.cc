@@ -77,14 +77,14 @@ void Reign::ApplyPods(const job::Plan& plan) {
     const auto asked = std::pair(wanted.uid, wanted.force);
     if (!expected_gone_.emplace(asked, now + kExpectFor).second) continue;
     log_.Info("plan", "delete " + wanted.name,
-              {{"reason", wanted.reason}, {"message", wanted.message}});
+              {{"reason", wanted.reason}, {"why", wanted.message}});
     environment_.DeletePod(wanted);
   }
   // Until the watch shows what was created last, the observation is too old to create from.
   if (!expected_pods_.empty() || !listening_) return;
   for (const job::CreatePod& wanted : plan.creates) {
     log_.Info("plan", "create " + wanted.name,
-              {{"member", wanted.member}, {"reason", wanted.reason}, {"message", wanted.message}});
+              {{"member", wanted.member}, {"reason", wanted.reason}, {"why", wanted.message}});
     expected_pods_.insert_or_assign(wanted.name, now + kExpectFor);
     environment_.CreatePod(wanted);
   }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
 #include "operator/job/reasons.h"
 #include "operator/kube/api_error.h"
@@ -83,17 +82,9 @@ const std::string& ControllerOf(const Delta<PodRecord>& delta) {
   return (delta.removed() ? delta.before : delta.after)->value.controller_uid;
 }
 
-std::vector<job::Change> ChangesOfPod(const Delta<PodRecord>& delta, const NodeRecord* node,
-                                      const FaultSigns& signs) {
-  if (delta.removed()) return {job::PodDeleted{delta.before->value.pod}};
-  const job::Pod& pod = delta.after->value.pod;
-  std::vector<job::Change> changes = {job::PodChanged{pod}};
-  const bool bound = delta.added() || delta.before->value.pod.node != pod.node;
-  // A node that is not in the store may only be new: two watches run at their own speed.
-  if (!bound || node == nullptr) return changes;
-  // After the pod, because a reign keeps only nodes that a pod of its job names.
-  changes.push_back(job::NodeChanged{MakeNode(*node, signs)});
-  return changes;
+job::Change ChangeOfPod(const Delta<PodRecord>& delta) {
+  if (delta.removed()) return job::PodDeleted{delta.before->value.pod};
+  return job::PodChanged{delta.after->value.pod};
 }
 
 job::Change ChangeOfNode(const Delta<NodeRecord>& delta, const FaultSigns& signs) {
@@ -114,26 +105,6 @@ std::optional<job::PodRefused> RefusalOf(const job::CreatePod& wanted, const abs
   std::string message = error ? error->message : base::Message(status);
   return job::PodRefused{wanted.name, wanted.member, std::move(reason),
                          Shortened(std::move(message))};
-}
-
-job::Listed MakeListed(const api::TrainingJob& job, const std::vector<StoredPtr<PodRecord>>& pods,
-                       const Store<NodeRecord>& nodes, const FaultSigns& signs) {
-  job::Listed listed;
-  listed.job = job;
-  listed.on_cluster = true;
-  std::set<std::string> names;
-  for (const StoredPtr<PodRecord>& stored : pods) {
-    if (stored->value.controller_uid != job.uid) continue;
-    listed.pods.push_back(stored->value.pod);
-    names.insert(stored->value.pod.node);
-  }
-  // Losses of a moment ago may still turn out to be their nodes'.
-  for (const api::FailureEntry& failure : job.status.failures) names.insert(failure.node);
-  for (const std::string& name : names) {
-    const StoredPtr<NodeRecord> node = nodes.Find({"", name});
-    if (node != nullptr) listed.nodes.push_back(MakeNode(node->value, signs));
-  }
-  return listed;
 }
 
 }  // namespace muster::kube

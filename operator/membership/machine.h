@@ -38,7 +38,7 @@ using StreamId = std::uint64_t;
 // ----------------------------------------------------------------------------------------
 
 struct Start {};  // first event; the machine begins by persisting its term
-struct Tick {};   // at least every 10 ms while anything is pending, 50 ms otherwise
+struct Tick {};   // at least every 10 ms while anything is pending, 50 ms while somebody trains
 struct Received {
   StreamId stream = 0;
   api::FromMember message;

@@ -4,7 +4,7 @@ import json
 
 import training_harness as harness
 from cluster_harness import cluster, kubectl, wait_until
-from training_harness import Job, TrainingCase, container_of, node_of_leader
+from training_harness import Job, TrainingCase
 
 
 class DrainCase(TrainingCase):
@@ -40,10 +40,9 @@ class DrainTest(DrainCase):
         job = Job(self, steps=2000)
         job.apply()
         job.wait_step(100)
-        lead = node_of_leader()
-        member, pod = next((m, p) for m, p in job.pods().items() if p["spec"]["nodeName"] != lead)
+        member, pod = job.worker_away_from_leader()
         node = pod["spec"]["nodeName"]
-        survivors = {m: container_of(p) for m, p in job.pods().items() if m != member}
+        survivors = job.containers_but(member)
         self.drain(node)
         wait_until(lambda: len([p for p in job.pods().values() if p["spec"].get("nodeName") != node]) == 3, 20,
                    "another worker elsewhere")

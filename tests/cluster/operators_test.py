@@ -5,7 +5,7 @@ import time
 
 import training_harness as harness
 from cluster_harness import cluster, kubectl, wait_until
-from training_harness import Job, TrainingCase, container_of, leader, node_of_leader
+from training_harness import Job, TrainingCase, container_of, leader
 
 WORKER = "^(/usr/bin/)?muster-worker$"
 OPERATOR = "muster operator"
@@ -36,10 +36,6 @@ class OperatorCase(TrainingCase):
 
         signal_pod(pod, OPERATOR, number)
         return lambda another: signal_pod(pod, OPERATOR, another)
-
-    def worker_away_from_leader(self, job):
-        lead = node_of_leader()
-        return next((m, p) for m, p in job.pods().items() if p["spec"]["nodeName"] != lead)
 
     def assert_no_double(self, job, creates):
         """As many pods as were wanted, each name once."""
@@ -76,8 +72,8 @@ class KilledTest(OperatorCase):
         job = Job(self, steps=2000)
         job.apply()
         job.wait_step(100)
-        member, pod = self.worker_away_from_leader(job)
-        survivors = {m: container_of(p) for m, p in job.pods().items() if m != member}
+        member, pod = job.worker_away_from_leader()
+        survivors = job.containers_but(member)
         former, began = leader(), time.monotonic()
         signal_pod(pod, WORKER, "KILL")
         self.kill_leader()
@@ -123,8 +119,8 @@ class CompactionTest(OperatorCase):
         job = Job(self, steps=2000)
         job.apply()
         job.wait_step(100)
-        member, pod = self.worker_away_from_leader(job)
-        survivors = {m: container_of(p) for m, p in job.pods().items() if m != member}
+        member, pod = job.worker_away_from_leader()
+        survivors = job.containers_but(member)
         signal_pod(pod, WORKER, "KILL")
         wait_until(lambda: any(each["from"] < each["to"] == 3 for each in job.rescales()[1:]), 60,
                    "the killed worker is replaced")

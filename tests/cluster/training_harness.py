@@ -141,6 +141,15 @@ class Job:
         items = json.loads(self.kubectl("get", "pods", "-l", f"muster.dev/job-name={self.name}", "-o", "json"))["items"]
         return {each["metadata"]["labels"]["muster.dev/member"]: each for each in items}
 
+    def worker_away_from_leader(self):
+        """(member, pod): one whose node may be lost without the operator that leads."""
+        lead = node_of_leader()
+        return next((m, p) for m, p in self.pods().items() if p["spec"]["nodeName"] != lead)
+
+    def containers_but(self, member):
+        """Of everybody else: what a story compares with at its end."""
+        return {m: container_of(p) for m, p in self.pods().items() if m != member}
+
     def step(self):
         """The newest committed step, as the workers wrote it down: status says it every 10 s only."""
         try:

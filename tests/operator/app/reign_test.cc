@@ -54,8 +54,8 @@ class ReignTest : public testing::Test {
     job_.spec.training.slots = 16;
   }
 
-  std::unique_ptr<Reign> Make() {
-    return std::make_unique<Reign>(Reign::Options{{job_, {}, {}},
+  std::unique_ptr<Reign> Make(bool on_cluster = false) {
+    return std::make_unique<Reign>(Reign::Options{{job_, {}, {}, on_cluster},
                                                   "token",
                                                   "",
                                                   1,
@@ -227,27 +227,18 @@ TEST_F(ReignTest, WhoeverWaitsForPodsIsWokenOnceASecondUntilSomebodyComes) {
 TEST_F(ReignTest, ASuspensionIsATimeOfItsOwn) {
   job_.spec.suspend = true;
   job_.spec.checkpoint.path = "/checkpoints";
-  Reign reign({{job_, {}, {}, true},
-               "token",
-               "",
-               1,
-               std::nullopt,
-               nullptr,
-               environment_,
-               metrics_,
-               log_,
-               clock_});
-  reign.Begin();
-  reign.Take(Answer(api::PersistOutcome::kOk));
-  reign.Turn();
+  auto reign = Make(true);
+  reign->Begin();
+  reign->Take(Answer(api::PersistOutcome::kOk));
+  reign->Turn();
   ASSERT_FALSE(environment_.statuses.empty());
   const api::TrainingJobStatus suspended = environment_.statuses.back();
   EXPECT_EQ(suspended.state, api::JobState::kSuspended);
   EXPECT_EQ(suspended.time_seconds.state, "suspended") << "in the status that says so";
   clock_.Advance(seconds(100));
   job_.spec.suspend = false;
-  reign.Take(Input(job::Change(job::JobChanged{job_})));
-  reign.Turn();
+  reign->Take(Input(job::Change(job::JobChanged{job_})));
+  reign->Turn();
   const api::TimeSeconds& resumed = environment_.statuses.back().time_seconds;
   EXPECT_NE(resumed.state, "suspended");
   EXPECT_NEAR(resumed.closed.at("suspended"), 100, 1);

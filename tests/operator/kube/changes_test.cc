@@ -12,9 +12,6 @@
 namespace muster::kube {
 namespace {
 
-using testing::ElementsAre;
-using testing::IsEmpty;
-using testing::SizeIs;
 namespace reasons = job::reasons;
 
 StoredPtr<PodRecord> StoredPod(const std::string& name, const std::string& node,
@@ -82,22 +79,12 @@ TEST(MakeNodeTest, WhatOfANodeMattersToAPlan) {
   EXPECT_TRUE(MakeGoneNode("n").suspect());
 }
 
-TEST(ChangesOfPodTest, APodComesWithItsNodeWhenItIsNewThere) {
-  const NodeRecord node = Node("n1");
+TEST(ChangeOfPodTest, IsThePodAsItIsNowOrTheOneThatIsGone) {
   const auto unbound = StoredPod("p", "");
   const auto bound = StoredPod("p", "n1");
-  const auto later = StoredPod("p", "n1", "ju", "{'phase':'Failed'}");
-  const job::Change with_node = job::NodeChanged{MakeNode(node, {})};
-  EXPECT_THAT(ChangesOfPod({nullptr, unbound}, nullptr, {}),
-              ElementsAre(job::Change(job::PodChanged{unbound->value.pod})));
-  EXPECT_THAT(ChangesOfPod({unbound, bound}, &node, {}),
-              ElementsAre(job::Change(job::PodChanged{bound->value.pod}), with_node));
-  EXPECT_THAT(ChangesOfPod({nullptr, bound}, &node, {}), SizeIs(2));
-  EXPECT_THAT(ChangesOfPod({bound, later}, &node, {}), SizeIs(1));
-  // The node's own watch has not told of it yet.
-  EXPECT_THAT(ChangesOfPod({unbound, bound}, nullptr, {}), SizeIs(1));
-  EXPECT_THAT(ChangesOfPod({bound, nullptr}, &node, {}),
-              ElementsAre(job::Change(job::PodDeleted{bound->value.pod})));
+  EXPECT_EQ(ChangeOfPod({nullptr, unbound}), job::Change(job::PodChanged{unbound->value.pod}));
+  EXPECT_EQ(ChangeOfPod({unbound, bound}), job::Change(job::PodChanged{bound->value.pod}));
+  EXPECT_EQ(ChangeOfPod({bound, nullptr}), job::Change(job::PodDeleted{bound->value.pod}));
   EXPECT_EQ(ControllerOf({bound, nullptr}), "ju");
   EXPECT_EQ(ControllerOf({nullptr, bound}), "ju");
 }
@@ -108,23 +95,6 @@ TEST(ChangeOfNodeTest, ADeletedNodeIsGone) {
   EXPECT_EQ(ChangeOfNode({nullptr, node}, {}),
             job::Change(job::NodeChanged{MakeNode(node->value, {})}));
   EXPECT_EQ(ChangeOfNode({node, nullptr}, {}), job::Change(job::NodeChanged{MakeGoneNode("n1")}));
-}
-
-TEST(MakeListedTest, OnlyPodsThatTheJobControlsAndTheNodesTheyName) {
-  api::TrainingJob job;
-  job.uid = "ju";
-  job.status.failures = {{base::WallTime(), {7, 0}, "n3", "HeartbeatTimeout", -1, true}};
-  Store<NodeRecord> nodes;
-  for (const char* name : {"n1", "n2", "n3"}) nodes.Put({{"", name}, name, "1", Node(name)});
-  const auto mine = StoredPod("mine", "n1");
-  const job::Listed listed = MakeListed(
-      job, {mine, StoredPod("foreign", "n2", "another"), StoredPod("new", "n9")}, nodes, {});
-  EXPECT_TRUE(listed.on_cluster);
-  EXPECT_THAT(listed.pods, SizeIs(2));
-  EXPECT_EQ(listed.pods[0], mine->value.pod);
-  std::vector<std::string> names;
-  for (const job::Node& node : listed.nodes) names.push_back(node.name);
-  EXPECT_THAT(names, ElementsAre("n1", "n3"));
 }
 
 absl::Status Refused(int code, const std::string& message, const std::string& causes = "") {
@@ -182,7 +152,6 @@ TEST(FailureRuleTest, AnExitCodeIsTheOneThatKubectlShows) {
             "]}}}")
             .dump());
     ASSERT_TRUE(job.ok()) << base::Message(job.status());
-    Store<NodeRecord> nodes;
     const auto pod = StoredPod("p", "n1", "ju",
                                "{'phase':'Failed','containerStatuses':[{'name':'worker','state':{"
                                "'terminated':{'exitCode':" +
@@ -190,7 +159,7 @@ TEST(FailureRuleTest, AnExitCodeIsTheOneThatKubectlShows) {
     job::Observed observed;
     observed.job = *job;
     observed.on_cluster = true;
-    observed.pods = MakeListed(*job, {pod}, nodes, {}).pods;
+    observed.pods = {pod->value.pod};
     const job::Plan plan = job::MakePlan(observed, base::WallTime(std::chrono::hours(1)));
     EXPECT_EQ(plan.fail_job.has_value(), fails) << shown;
     EXPECT_EQ(plan.fail_job.value_or(job::Verdict{}).reason, fails ? reasons::kFailurePolicy : "");
