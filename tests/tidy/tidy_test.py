@@ -118,6 +118,14 @@ class TidyTest(unittest.TestCase):
         self.refused({"operator/job/a.cc": '#include "plan.h"\n'},
                      ("operator/job/a.cc:1", "written from the root"))
 
+    def test_own_header_that_is_not_included_first(self):
+        header = {"operator/job/a.h": "#pragma once\n"}
+        self.refused({**header, "operator/job/a.cc": '// Why.\n#include <vector>\n#include "operator/job/a.h"\n'},
+                     ("operator/job/a.cc:2", 'first include is "operator/job/a.h"'))
+        self.refused({**header, "operator/job/a.cc": "int a;\n"}, ("operator/job/a.cc:1", 'first include is'))
+        status, output = self.run_tidy({**header, "operator/job/a.cc": '#include "operator/job/a.h"\n#include <vector>\n'})
+        self.assertEqual(status, 0, output)
+
     def test_layers_file_that_contradicts_itself(self):
         self.refused({"hack/layers.txt": LAYERS + "operator/z [P] : operator/cli\n"},
                      ("hack/layers.txt:5", "the pure operator/z may not build on operator/cli"))
