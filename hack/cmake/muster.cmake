@@ -1,8 +1,7 @@
 # muster_library(NAME layer SRCS ... HDRS ... DEPS ...): one folder, one target, one layer.
 #
-# The target's name is the folder's with '_' for '/', so operator/base is operator_base. Every header compiles
-# alone: x.cc includes x.h first (a rule of hack/tidy.py), and those of HDRS that have no such file are compiled by
-# target `all_verify_interface_header_sets`.
+# The target's name is the folder's with '_' for '/', so operator/base is operator_base. HDRS become a
+# header set that is verified to compile alone (target `all_verify_interface_header_sets`).
 # DEPS are the layers below; they are the diagram that hack/layers.txt states and the tidy test checks.
 function(muster_library)
   cmake_parse_arguments(ARG "" "NAME" "SRCS;HDRS;DEPS" ${ARGN})
@@ -14,19 +13,8 @@ function(muster_library)
     set(scope PUBLIC)
   endif()
   add_library(${ARG_NAME} ${kind} ${ARG_SRCS})
-  set(sources ${ARG_SRCS})
-  list(TRANSFORM sources REPLACE "\\.cc$" ".h")
-  set(alone ${ARG_HDRS})
-  list(REMOVE_ITEM alone ${sources})
-  set(shown ${ARG_HDRS})
-  list(REMOVE_ITEM shown ${alone})
-  target_sources(${ARG_NAME} ${scope} FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${shown})
-  if(alone)
-    target_sources(${ARG_NAME} ${scope} FILE_SET alone TYPE HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${alone})
-    set_target_properties(${ARG_NAME} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON INTERFACE_HEADER_SETS_TO_VERIFY alone)
-  else()
-    set_target_properties(${ARG_NAME} PROPERTIES VERIFY_INTERFACE_HEADER_SETS OFF)
-  endif()
+  target_sources(${ARG_NAME} ${scope}
+    FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${ARG_HDRS})
   target_include_directories(${ARG_NAME} ${scope} ${PROJECT_SOURCE_DIR})
   target_link_libraries(${ARG_NAME} ${scope} ${ARG_DEPS})
   set_target_properties(${ARG_NAME} PROPERTIES POSITION_INDEPENDENT_CODE ON)

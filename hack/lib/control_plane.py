@@ -53,8 +53,8 @@ class ControlPlane:
         self.kubelets = None
         self.operators = []
 
-    def cluster(self, *arguments):
-        subprocess.run([str(ROOT / "hack/cluster"), *arguments], check=True, stdout=subprocess.DEVNULL,
+    def cluster(self, *arguments, check=True):
+        subprocess.run([str(ROOT / "hack/cluster"), *arguments], check=check, stdout=subprocess.DEVNULL,
                        env={**os.environ, "MUSTER_CLUSTER_STATE": str(STATE), "MUSTER_CLUSTER_TIMING": "default"})
 
     def __enter__(self):
@@ -70,7 +70,7 @@ class ControlPlane:
             self.kubectl("-n", SYSTEM, "delete", "deployment", "muster")
             self.make_identities()
         except BaseException:
-            self.cluster("down")
+            self.cluster("down", check=False)
             raise
         return self
 

@@ -136,6 +136,9 @@ LifeResult Life::Run() {
   operator_.Start();
   const bool lived = Script();
   operator_.Kill();
+  if (const std::string how = operator_.OwnEnd(); !how.empty()) {
+    Wrong("the operator ended by itself: " + how);
+  }
   for (const std::string& wrong : workers_->Wrongs()) Wrong(wrong);
   const std::string end = lived ? End() : "";
   runtime::MutexLock lock(mutex_);

@@ -36,16 +36,30 @@ void OperatorProcess::Kill() {
   runtime::MutexLock lock(mutex_);
   if (pid_ < 0) return;
   kill(pid_, SIGKILL);
-  waitpid(pid_, nullptr, 0);
+  int status = 0;
+  waitpid(pid_, &status, 0);
+  if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) Note(status);
   pid_ = -1;
 }
 
 bool OperatorProcess::Runs() {
   runtime::MutexLock lock(mutex_);
   if (pid_ < 0) return false;
-  if (waitpid(pid_, nullptr, WNOHANG) == 0) return true;
+  int status = 0;
+  if (waitpid(pid_, &status, WNOHANG) == 0) return true;
+  Note(status);
   pid_ = -1;
   return false;
+}
+
+std::string OperatorProcess::OwnEnd() {
+  runtime::MutexLock lock(mutex_);
+  return own_end_;
+}
+
+void OperatorProcess::Note(int wait_status) {
+  own_end_ = WIFSIGNALED(wait_status) ? "signal " + std::to_string(WTERMSIG(wait_status))
+                                      : "exit status " + std::to_string(WEXITSTATUS(wait_status));
 }
 
 }  // namespace muster::crash

@@ -26,12 +26,17 @@ class OperatorProcess final {
   void Kill();
   // It runs; false also when it ended by itself.
   bool Runs();
+  // How it ended without having been killed here, which a well operator never does; empty: never.
+  std::string OwnEnd();
 
  private:
+  void Note(int wait_status) MUSTER_REQUIRES(mutex_);
+
   const std::vector<std::string> command_;
   const std::string log_;
   runtime::Mutex mutex_;
   pid_t pid_ MUSTER_GUARDED_BY(mutex_) = -1;
+  std::string own_end_ MUSTER_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster::crash

@@ -68,14 +68,15 @@ void RingTable::Complete(base::Epoch epoch, Ring& ring) {
   out.stop_held_by_all = first.stop_request;
   for (const Seat& seat : ring.seats) {
     sim::AddSum(seat.sum, whole);
-    if (seat.call->tag != first.tag) ++bad_sums_;
     if (seat.call->pending_view != first.pending_view) out.view_held_by_all = false;
     if (seat.call->checkpoint_request != first.checkpoint_request) out.checkpoint_held_by_all = 0;
     if (!seat.call->stop_request) out.stop_held_by_all = false;
   }
   if (out.checkpoint_held_by_all == 0) out.stop_held_by_all = false;
-  out.counters_ok = std::ranges::all_of(whole.counters, [](std::int32_t c) { return c == 1; });
-  if (!out.counters_ok) ++bad_sums_;
+  // Each slot once, and all of one attempt at one step (E9).
+  out.counters_ok =
+      std::ranges::all_of(whole.counters, [](std::int32_t c) { return c == 1; }) &&
+      std::ranges::all_of(ring.seats, [&](const Seat& s) { return s.call->tag == first.tag; });
   for (Seat& seat : ring.seats) {
     seat.call.reset();
     seat.has_result = true;

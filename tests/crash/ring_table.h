@@ -31,8 +31,6 @@ class RingTable final {
   void Abort(base::MemberId member, base::Epoch epoch);
   // Its process is gone: the connections to its neighbours are reset.
   void Died(base::MemberId member);
-  // A reduction in which a slot was missing or twice (E9).
-  int bad_sums() const { return bad_sums_; }
 
  private:
   struct Seat {
@@ -55,7 +53,6 @@ class RingTable final {
   const Post post_;
   const Confirm confirm_;
   std::map<base::Epoch, Ring> rings_;
-  int bad_sums_ = 0;
 };
 
 }  // namespace muster::crash

@@ -46,7 +46,11 @@ void Worker::Load(const api::Welcome& welcome) {
   }
   OpenFailure failure;
   const base::Time start = Now();
-  job_ = OpenJob(welcome, options_, hooks_, build_id_, tls_.get(), log_, failure);
+  const auto on_refused = [this](const std::string& sentence) {
+    log_.Warning("data-plane", sentence);
+    metrics_.PeerRefused();
+  };
+  job_ = OpenJob(welcome, options_, hooks_, build_id_, tls_.get(), on_refused, failure);
   if (job_ == nullptr) {
     Push(session::Broken{failure.code, failure.reason, failure.message});
     return;

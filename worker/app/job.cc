@@ -49,13 +49,13 @@ absl::Status OpenData(Job& job, const model::Program& program) {
 }
 
 absl::Status Listen(Job& job, const WorkerOptions& options, comm::Tls* tls,
-                    const runtime::Logger& log) {
+                    const OnRefused& on_refused) {
   comm::ListenerOptions listen;
   listen.job_uid = options.job_uid;
   listen.token = options.token;
   listen.bind_host = options.bind_host;
   listen.tls = tls;
-  listen.on_refused = [&log](const std::string& sentence) { log.Warning("data-plane", sentence); };
+  listen.on_refused = on_refused;
   MUSTER_ASSIGN_OR_RETURN(job.listener, comm::DataListener::Create(std::move(listen)));
   comm::StateServerOptions serve;
   serve.listener = job.listener.get();
@@ -97,7 +97,7 @@ absl::Status CheckMemory(const api::TrainingJobSpec& spec, const model::Program&
 
 std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& options,
                              const TestHooks& hooks, const std::string& build_id, comm::Tls* tls,
-                             const runtime::Logger& log, OpenFailure& failure) {
+                             const OnRefused& on_refused, OpenFailure& failure) {
   using Code = api::ExitCode;
   auto job = std::make_unique<Job>();
   job->welcome = welcome;
@@ -126,7 +126,7 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
     failure = Fail(Code::kData, "BadData", status);
     return nullptr;
   }
-  if (auto status = Listen(*job, options, tls, log); !status.ok()) {
+  if (auto status = Listen(*job, options, tls, on_refused); !status.ok()) {
     failure = Fail(Code::kInternal, "Network", status);
     return nullptr;
   }

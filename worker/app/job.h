@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,9 +46,12 @@ struct OpenFailure {
 
 // Opens the data, counts the memory, makes program and buffers, listens: with `tls`, which outlives
 // the job, or in plain text where it is null. Blocking; null with `failure` filled when it cannot.
+// Hears of a peer that was refused, from any thread, one at a time.
+using OnRefused = std::function<void(const std::string& sentence)>;
+
 std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& options,
                              const TestHooks& hooks, const std::string& build_id, comm::Tls* tls,
-                             const runtime::Logger& log, OpenFailure& failure);
+                             const OnRefused& on_refused, OpenFailure& failure);
 
 // Bytes that this process may still take: the machine's available memory or what its cgroup has
 // left, whichever is less; nullopt when neither can be read. The page cache counts as free: the

@@ -77,6 +77,7 @@ int Worker::Run() {
   if (epoch_flag_ != nullptr) epoch_flag_->Set();
   training_.Stop();
   communicator_.Stop();
+  ring_.reset();  // says goodbye: neighbours in a reduction need not wait for our disk
   // What the session ordered before it said that all is well is part of that (checkpoints,
   // steps.jsonl).
   if (exit_code_ == static_cast<int>(api::ExitCode::kSucceeded) && !disk_.WaitIdle(kLastWrites)) {

@@ -5,9 +5,11 @@ namespace muster::app {
 WorkerMetrics::WorkerMetrics() {
   metrics_.AddBuildInfo("muster-worker");
   steps_ = metrics_.MakeHistogram("muster_worker_step_duration_seconds",
-                                  "From one committed step to the next.", runtime::SecondsBounds());
+                                  "Compute and reduction of a step by this member.", runtime::SecondsBounds());
   reduced_bytes_ = metrics_.MakeCounter("muster_worker_reduced_bytes_total",
                                         "Payload bytes sent for reductions.");
+  refused_ = metrics_.MakeCounter("muster_worker_refused_peers_total",
+                                  "Peers of the data plane that were not believed.");
   slots_ = metrics_.MakeCounter("muster_worker_slots_computed_total",
                                 "Slots computed by this process, recomputed ones included.");
   flops_ = metrics_.MakeCounter(

@@ -23,12 +23,14 @@ class WorkerMetrics {
   void StepCommitted(double seconds) const { steps_.Observe(seconds); }
   void Phase(const std::string& phase, double seconds);
   void ReducedBytes(double bytes) const { reduced_bytes_.Increment(bytes); }
+  void PeerRefused() const { refused_.Increment(); }
   void SlotComputed(double model_flops) const;
 
  private:
   runtime::Metrics metrics_;
   runtime::Histogram steps_;
   runtime::Counter reduced_bytes_;
+  runtime::Counter refused_;
   runtime::Counter slots_;
   runtime::Counter flops_;
   std::unique_ptr<runtime::HttpEndpoint> endpoint_;

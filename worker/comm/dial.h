@@ -24,13 +24,14 @@ struct Dialled {
   absl::StatusOr<Channel> channel;
   // Somebody listens there: what went wrong was said by a peer or about one.
   bool reached = false;
+  base::Duration took{};
 };
 
 Dialled Dial(const DialOptions& options, const AbortFlag& abort);
 
 // How long to wait before the same address is dialled again. A listener that is not up yet comes in
-// a moment; a certificate that one end does not believe yet may need a bundle to arrive, and each
-// attempt costs both ends a line in their logs.
+// a moment, and so may one that has kept this member waiting; a certificate that one end does not
+// believe yet may need a bundle to arrive, and each attempt costs both ends a line in their logs.
 class DialPause {
  public:
   base::Duration Next(const DialOptions& options, const Dialled& dialled);

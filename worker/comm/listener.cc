@@ -33,14 +33,12 @@ std::string AddressText(const sockaddr_in& address) {
   return std::string(text) + ":" + std::to_string(ntohs(address.sin_port));
 }
 
-// Reads what a refused peer had still sent; true once it has closed.
+// Reads some of what a refused peer had still sent; true once it has closed. One that sends on and on
+// has its turn like everybody else.
 bool Drained(int fd) {
-  char unread[4096];
-  ssize_t n = 0;
-  do {
-    n = recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
-  } while (n > 0);
-  return n == 0 || (errno != EAGAIN && errno != EINTR);
+  char unread[16384];
+  const ssize_t n = recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
+  return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
 // After an accept for which this process had no descriptor or the system no memory.
@@ -89,6 +87,7 @@ struct DataListener::State {
   bool TurnAway(Greeted& g);      // what ReadGreeting returns
   void Settle(Channel channel, const Greeting& greeting);
   const Handler* Find(const Greeting& greeting) const MUSTER_REQUIRES(mutex);
+  static void Answer(Channel& channel, Verdict verdict, const std::string& sentence);
   static void Welcome(const Handler& handler, Channel channel, const Greeting& greeting);
   void Refuse(Channel& channel, Verdict verdict, const std::string& sentence)
       MUSTER_REQUIRES(mutex);
@@ -123,8 +122,7 @@ absl::StatusOr<std::unique_ptr<DataListener>> DataListener::Create(ListenerOptio
   }
   socklen_t length = sizeof(local);
   getsockname(state->listening.get(), reinterpret_cast<sockaddr*>(&local), &length);
-  state->address = (options.advertise_host.empty() ? options.bind_host : options.advertise_host) +
-                   ":" + std::to_string(ntohs(local.sin_port));
+  state->address = options.bind_host + ":" + std::to_string(ntohs(local.sin_port));
   state->options = std::move(options);
   state->thread = std::thread([s = state.get()] { s->Run(); });
   return std::unique_ptr<DataListener>(new DataListener(std::move(state)));
@@ -182,7 +180,7 @@ void DataListener::State::Accept() {
       }
       return;
     }
-    TuneSocket(fd.get(), 0, kLinkSilence);
+    TuneSocket(fd.get(), kLinkSilence);
     absl::StatusOr<Channel> channel =
         options.tls != nullptr ? options.tls->Accept(std::move(fd)) : Channel(std::move(fd));
     if (!channel.ok()) {
@@ -291,18 +289,20 @@ const DataListener::Handler* DataListener::State::Find(const Greeting& greeting)
   return it == kind_handlers.end() ? nullptr : &it->second;
 }
 
-// The answer is two bytes on a socket that has sent no more than a handshake, which was received:
-// it always fits.
+// On a socket that has sent no more than a handshake, which was received: it always fits.
+void DataListener::State::Answer(Channel& channel, Verdict verdict, const std::string& sentence) {
+  const std::string answer = EncodeAnswer(verdict, sentence);
+  channel.Write(std::as_bytes(std::span(answer)));
+}
+
 void DataListener::State::Welcome(const Handler& handler, Channel channel,
                                   const Greeting& greeting) {
-  const std::string answer = EncodeAnswer(Verdict::kWelcome, "");
-  channel.Write(std::as_bytes(std::span(answer)));
+  Answer(channel, Verdict::kWelcome, "");
   handler(std::move(channel), greeting);
 }
 
 void DataListener::State::Refuse(Channel& channel, Verdict verdict, const std::string& sentence) {
-  const std::string answer = EncodeAnswer(verdict, sentence);
-  channel.Write(std::as_bytes(std::span(answer)));
+  Answer(channel, verdict, sentence);
   Report(sentence);
 }
 
@@ -326,7 +326,8 @@ void DataListener::State::Expire() {
   }
   while (!parked.empty() && parked.front().deadline <= now) {
     const Greeting& g = parked.front().greeting;
-    Refuse(parked.front().channel, Verdict::kBusy,
+    // One of us that is early: it comes again, and that is no refusal.
+    Answer(parked.front().channel, Verdict::kBusy,
            "member " + base::ToString(g.member) + " waited in vain for epoch " +
                std::to_string(g.epoch.value));
     parked.pop_front();

@@ -30,8 +30,7 @@ namespace muster::comm {
 struct ListenerOptions {
   std::string job_uid;
   std::string token;
-  std::string bind_host = "127.0.0.1";  // address to listen on; "0.0.0.0" in a cluster
-  std::string advertise_host;           // what address() says; bind_host when empty
+  std::string bind_host = "127.0.0.1";  // that others reach, too: the pod's IP in a cluster
   std::uint16_t port = 0;               // 0: any free one
   base::Duration greeting_time = std::chrono::seconds(2);  // a peer that says nothing is closed
   base::Duration park_time = std::chrono::seconds(10);
@@ -69,7 +68,7 @@ class DataListener {
   void UnregisterKind(Kind kind);
   // Ring greetings of an epoch below this are refused as stale from now on.
   void Fence(base::Epoch oldest);
-  // Peers refused so far, for metrics.
+  // Peers refused so far.
   std::int64_t refused() const;
   // Counts and tells of one whom this member has dialled and does not believe.
   void ReportRefusal(const std::string& sentence);

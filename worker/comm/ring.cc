@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::uint32_t kFrameMagic = 0x4d524e47;
 constexpr char kGoodbye = 'G';
-// One byte that nobody waits for: where it does not fit, the end of the connections says as much.
+// One byte on a connection that carries nothing else, so it fits; nobody waits for it.
 void SayGoodbyeOn(Channel& control) {
   if (control) control.Write(std::as_bytes(std::span(&kGoodbye, 1)));
 }

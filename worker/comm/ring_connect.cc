@@ -15,6 +15,15 @@ std::string Name(const RingOptions& o, std::size_t rank) {
          ", " + o.peers[rank].address + ")";
 }
 
+// The control connections are idle, and data is only read from the previous member: silence there is
+// its kernel's. The next member reads when it has computed its own share.
+void Tune(const RingOptions& o, const Channel& channel, Kind kind, bool we_send) {
+  TuneSocket(channel.get(), o.link_silence);
+  if (kind != Kind::kRing) return;
+  SetBuffers(channel.get(), o.socket_buffer_bytes);
+  if (we_send) AllowUnread(channel.get());
+}
+
 // What the listener's thread hands in; `arrived` wakes the connecting thread.
 struct Inbox {
   runtime::Mutex mutex;
@@ -47,9 +56,7 @@ absl::StatusOr<Channel> Open(const RingOptions& o, Kind kind, const RingPeer& ne
   DialPause pauses;
   for (;;) {
     Dialled dialled = Dial(dial, abort);
-    if (dialled.channel.ok() && kind == Kind::kRing) {
-      TuneSocket(dialled.channel->get(), o.socket_buffer_bytes, o.link_silence);
-    }
+    if (dialled.channel.ok()) Tune(o, *dialled.channel, kind, true);
     if (dialled.channel.ok() || !MayPass(dialled.channel.status())) {
       return std::move(dialled.channel);
     }
@@ -78,8 +85,7 @@ LinkResult ConnectLinks(const RingOptions& o, const AbortFlag& abort) {
   const auto accept = [inbox, expected = o.peers[previous].member, previous, &o](
                           Channel channel, const Greeting& greeting) {
     if (greeting.rank != static_cast<std::int32_t>(previous) || greeting.member != expected) return;
-    if (greeting.kind == Kind::kRing)
-      TuneSocket(channel.get(), o.socket_buffer_bytes, o.link_silence);
+    Tune(o, channel, greeting.kind, false);
     inbox->Put(std::move(channel), greeting.kind);
   };
   o.listener->Fence(o.epoch);
@@ -96,15 +102,16 @@ LinkResult ConnectLinks(const RingOptions& o, const AbortFlag& abort) {
   }
   o.listener->Unregister(Kind::kRing, o.epoch);
   o.listener->Unregister(Kind::kRingControl, o.epoch);
+  {
+    // Also of an attempt that came to nothing: whoever reached this member is told goodbye.
+    runtime::MutexLock lock(inbox->mutex);
+    result.links.from_previous = std::move(inbox->data);
+    result.links.previous_control = std::move(inbox->control);
+  }
   if (absl::IsAborted(out) || absl::IsAborted(in)) {
     result.status =
         base::Aborted("connecting epoch " + std::to_string(o.epoch.value) + " was aborted");
     return result;
-  }
-  {
-    runtime::MutexLock lock(inbox->mutex);
-    result.links.from_previous = std::move(inbox->data);
-    result.links.previous_control = std::move(inbox->control);
   }
   if (!out.ok()) {
     result.unreachable.push_back(o.peers[next].member);

@@ -90,7 +90,7 @@ absl::StatusOr<UniqueFd> Connect(const std::string& address, base::Time deadline
   MUSTER_ASSIGN_OR_RETURN(const Resolved peer, Resolve(address));
   UniqueFd fd(socket(peer.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return base::ResourceExhausted("socket: " + base::ErrnoText(errno));
-  TuneSocket(fd.get(), 0, kLinkSilence);
+  TuneSocket(fd.get(), kLinkSilence);
   if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer.address), peer.length) != 0 &&
       errno != EINPROGRESS) {
     return base::Unavailable("connect to " + address + ": " + base::ErrnoText(errno));
@@ -104,11 +104,11 @@ absl::StatusOr<UniqueFd> Connect(const std::string& address, base::Time deadline
   return fd;
 }
 
-void TuneSocket(int fd, int buffer_bytes, base::Duration silence) {
+void TuneSocket(int fd, base::Duration silence) {
   const int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
   // What was sent and is not acknowledged is timed by TCP_USER_TIMEOUT; who only waits needs probes,
-  // which the same option ends. A peer that computes, or is stopped, has a kernel that answers.
+  // which the same option ends. A peer that computes, or is stopped, has a kernel that answers them.
   const int seconds = 1;
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
@@ -116,9 +116,17 @@ void TuneSocket(int fd, int buffer_bytes, base::Duration silence) {
   const auto milliseconds = static_cast<unsigned int>(
       std::chrono::duration_cast<std::chrono::milliseconds>(silence).count());
   setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof(milliseconds));
-  if (buffer_bytes <= 0) return;
-  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(buffer_bytes));
-  setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof(buffer_bytes));
+}
+
+void AllowUnread(int fd) {
+  const unsigned int never = 0;
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &never, sizeof(never));
+}
+
+void SetBuffers(int fd, int bytes) {
+  if (bytes <= 0) return;
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 }
 
 }  // namespace muster::comm

@@ -67,8 +67,15 @@ absl::StatusOr<UniqueFd> Connect(const std::string& address, base::Time deadline
 // out, or only the way between these two. Nobody else would notice that both still beat (M3).
 inline constexpr base::Duration kLinkSilence = std::chrono::seconds(2);
 
-// TCP_NODELAY, the silence that breaks the link, and, when buffer_bytes > 0, socket buffers of that
-// size.
-void TuneSocket(int fd, int buffer_bytes, base::Duration silence);
+// TCP_NODELAY, and the silence that breaks the link: of a peer that owes an acknowledgement, and of
+// one that is owed nothing, by probes. Also of one that does not read while we want to send.
+void TuneSocket(int fd, base::Duration silence);
+
+// For a connection on which we send to a peer that may not read for as long as it computes. Linux
+// takes a full window for silence (TCP_USER_TIMEOUT), though the peer's kernel acknowledges each
+// probe of it; whether that peer lives is told by another connection.
+void AllowUnread(int fd);
+
+void SetBuffers(int fd, int bytes);  // 0: as the system sizes them
 
 }  // namespace muster::comm

@@ -16,6 +16,9 @@ namespace {
 
 // A source that refuses connections is given up after this; its process is probably gone.
 constexpr base::Duration kConnectTime = std::chrono::milliseconds(500);
+// One that is there and does not believe this member after this: an authority's certificate may be
+// on its way to either of them. Nor does it answer at once where strangers fill its listener.
+constexpr base::Duration kBelieveTime = std::chrono::seconds(10);
 // One that stops in mid-shard (SIGSTOP, a pulled cable) after this.
 constexpr base::Duration kStallTime = std::chrono::seconds(2);
 // One that has not switched yet is asked again after this.
@@ -76,21 +79,24 @@ absl::StatusOr<Channel> Fetch::Open(const StateSource& source) {
   dial.peer = source.member;
   dial.address = source.address;
   dial.greeting = {Kind::kState, o_.epoch, o_.member, 0, o_.job_uid, o_.token};
-  dial.connect_deadline = Within(kConnectTime);
   dial.deadline = o_.deadline;
   dial.greeting_time = kStallTime;
   const bool tls = o_.listener != nullptr && o_.listener->tls() != nullptr;
+  const base::Time there_until = Within(kConnectTime);
+  const base::Time believed_until = o_.early ? o_.deadline : Within(kBelieveTime);
   DialPause pauses;
   for (;;) {
+    dial.connect_deadline = Within(kConnectTime);
     Dialled dialled = Dial(dial, stop_);
     if (dialled.channel.ok()) return std::move(dialled.channel);
+    const absl::Status& status = dialled.channel.status();
     // Whoever answers without TLS and says no means it.
-    if ((dialled.reached && !tls) || !MayPass(dialled.channel.status()) ||
-        Now() >= dial.connect_deadline) {
-      return dialled.channel.status();
-    }
+    const bool may_pass = dialled.reached ? tls && (MayPass(status) || absl::IsDeadlineExceeded(status))
+                                          : MayPass(status);
+    const base::Time until = dialled.reached ? believed_until : there_until;
+    if (!may_pass || Now() >= until) return status;
     const base::Time next = Now() + pauses.Next(dial, dialled);
-    const absl::Status pause = WaitReady(-1, 0, std::min(dial.connect_deadline, next), stop_);
+    const absl::Status pause = WaitReady(-1, 0, std::min(until, next), stop_);
     if (absl::IsAborted(pause)) return pause;
   }
 }

@@ -107,6 +107,7 @@ void StateServer::State::Accept(Channel channel, const Greeting& greeting) {
     }
   }
   if (readers.size() >= kMaxReaders || stop.is_set()) return;
+  AllowUnread(channel.get());  // kSendTime bounds it
   Reader& reader = readers.emplace_back();
   reader.thread =
       std::thread([this, &reader, epoch = greeting.epoch, held = std::move(channel)]() mutable {
@@ -180,7 +181,8 @@ absl::Status StateServer::State::AnswerShard(Channel& channel, const ShardReques
                                              Served& served) {
   const auto& regions = served.state.regions;
   ShardHead head{kShardMagic, Told::kBadRange, 0, 0};
-  const bool inside = request.region < regions.size() &&
+  // Nor so much at once that its checksum would hold up who withdraws.
+  const bool inside = request.length <= kMaxShardBytes && request.region < regions.size() &&
                       request.offset <= regions[request.region].size() &&
                       request.length <= regions[request.region].size() - request.offset;
   const base::Time until = Now() + kSendTime;

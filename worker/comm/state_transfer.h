@@ -1,13 +1,13 @@
 // State transfer: a joiner pulls the state in shards from several members at once (M6).
 //
 // StateServer answers from memory that the caller promises not to change between Serve and
-// StopServing. StateFetcher writes into regions that are void until Fetch returned OK; every shard
+// StopServing. FetchState writes into regions that are void until it returned OK; every shard
 // carries a checksum that is recomputed on arrival, and all sources must tell the same step,
 // digest, header and sizes. A source that fails is named, and its shards are taken over by the
 // others.
 //
-// Thread rule: every method of StateServer from any thread. Fetch blocks its caller; Abort from
-// any.
+// Thread rule: every method of StateServer from any thread. FetchState blocks its caller; its abort
+// flag is set from any.
 #pragma once
 
 #include <atomic>
@@ -35,6 +35,7 @@ struct ServedState {
 };
 
 inline constexpr std::size_t kMaxHeaderBytes = std::size_t{16} << 20;
+inline constexpr std::size_t kMaxShardBytes = std::size_t{64} << 20;
 
 struct StateServerOptions {
   DataListener* listener = nullptr;  // outlives the server
@@ -85,8 +86,8 @@ struct FetchOptions {
   // M5: the sources switch to this epoch at the end of their step, however long that is. One that
   // says that it does not serve it is asked again until the deadline.
   bool early = false;
-  std::size_t shard_bytes = std::size_t{4} << 20;
-  std::shared_ptr<AbortFlag> abort;  // made by Fetch when null
+  std::size_t shard_bytes = std::size_t{4} << 20;  // at most kMaxShardBytes
+  std::shared_ptr<AbortFlag> abort;                // made by FetchState when null
   // Counts up with every byte that arrives, from the sources' threads; null: nobody wants to know.
   std::atomic<std::uint64_t>* progress = nullptr;
 };

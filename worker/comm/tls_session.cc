@@ -229,7 +229,7 @@ ssize_t TlsSession::Stopped(int result, short* waits_for) {
   if (refused()) {
     broken_ = EACCES;
     trouble_ = refusal_;
-  } else if (wire_.error != 0) {
+  } else if (reason == 0 && wire_.error != 0) {
     broken_ = wire_.error;
   } else if (reason == 0 || (ERR_GET_LIB(reason) == ERR_LIB_SSL &&
                              ERR_GET_REASON(reason) == SSL_R_UNEXPECTED_EOF_WHILE_READING)) {

@@ -65,9 +65,15 @@ TEST(SlotGateTest, AHoldOutlivesOpenUntilItsOwnInterruptWasDealtWith) {
   gate.Stop();
   gate.Hold();  // a second Interrupt is queued while stopped
   gate.Open();  // the view that answered the first one
+  std::atomic<bool> begun{false};
   std::atomic<bool> entered{false};
-  std::thread training([&] { entered = gate.Enter([] {}); });
-  std::this_thread::yield();
+  std::thread training([&] {
+    begun = true;
+    entered = gate.Enter([] {});
+  });
+  while (!begun) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // it would be in by now
+  EXPECT_FALSE(entered);
   gate.Stop();  // the session answers Ready to the second
   gate.LetGo();
   training.join();

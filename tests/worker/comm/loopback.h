@@ -84,6 +84,7 @@ class Cluster {
     options.peers = peers;
     options.deadline = In(deadline_ms);
     options.socket_buffer_bytes = socket_buffer_bytes;
+    options.link_silence = link_silence;
     return options;
   }
 
@@ -103,6 +104,7 @@ class Cluster {
 
   base::Epoch epoch{1};
   int socket_buffer_bytes = 0;
+  base::Duration link_silence = kLinkSilence;
   runtime::Identity authority;                     // empty on a plain wire
   std::vector<std::unique_ptr<PaperCase>> papers;  // the members', by rank, then others
   std::vector<std::unique_ptr<DataListener>> listeners;

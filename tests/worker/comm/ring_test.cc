@@ -127,6 +127,28 @@ TEST_P(RingTest, AbortAtRandomMomentsNeverHangsNorGivesAWrongSum) {
   }
 }
 
+// It computes, and its kernel acknowledges each probe of its full window: no link is cut (M3).
+TEST_P(RingTest, ANeighbourThatReadsLateIsNotSilent) {
+  Cluster cluster(2, GetParam());
+  cluster.link_silence = std::chrono::milliseconds(300);
+  cluster.socket_buffer_bytes = 32'768;
+  cluster.Connect();
+  const std::vector<std::int64_t> in(1 << 19, 3);
+  std::vector<std::int64_t> first(in.size()), second(in.size());
+  absl::Status early;
+  std::thread waiting([&] {
+    early = AllReduce(*cluster.rings[0], ReduceOp::kSum, ElementType::kInt64, in, first);
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  const absl::Status late =
+      AllReduce(*cluster.rings[1], ReduceOp::kSum, ElementType::kInt64, in, second);
+  waiting.join();
+  EXPECT_TRUE(early.ok()) << early;
+  EXPECT_TRUE(late.ok()) << late;
+  EXPECT_EQ(first, second);
+  EXPECT_EQ(std::count(first.begin(), first.end(), 6), 1 << 19);
+}
+
 TEST_P(RingTest, MismatchedReductionsAreAnErrorNotASum) {
   Cluster cluster(2, GetParam());
   cluster.Connect();
@@ -194,6 +216,33 @@ TEST_P(RingConnectTest, WhoeverCannotConnectTakesLeaveOfTheNeighbourItHasReached
   EXPECT_EQ(connected[2].unreachable, (std::vector<base::MemberId>{{0, 0}}));
 }
 
+TEST_P(RingConnectTest, WhoeverIsInterruptedWhileItConnectsTakesLeaveToo) {
+  Cluster cluster(3, GetParam());
+  std::vector<Ring::Connected> connected(3);
+  std::vector<std::thread> members;
+  std::vector<std::shared_ptr<AbortFlag>> flags;
+  for (std::size_t i = 0; i < 3; ++i) {
+    flags.push_back(std::make_shared<AbortFlag>());
+    members.emplace_back([&, i, flag = flags[i]] {
+      RingOptions options = cluster.Options(i);
+      options.abort = flag;
+      if (i == 2) options.peers[0].address = "127.0.0.1:1";  // so that it goes on trying
+      connected[i] = Ring::Connect(options);
+    });
+  }
+  members[1].join();
+  ASSERT_TRUE(connected[1].status.ok()) << connected[1].status;
+  flags[2]->Set();
+  members[2].join();
+  std::vector<std::int64_t> in(1000, 1), out(1000);
+  const absl::Status status =
+      AllReduce(*connected[1].ring, ReduceOp::kSum, ElementType::kInt64, in, out);
+  EXPECT_TRUE(absl::IsAborted(status)) << status;
+  EXPECT_EQ(connected[1].ring->broken_peer(), std::nullopt);
+  flags[0]->Set();
+  members[0].join();
+}
+
 // Same job, same epoch, and yet not the neighbour: it must not take the neighbour's place.
 TEST_P(RingConnectTest, AMemberThatIsNotTheNeighbourIsNotTakenForIt) {
   Cluster cluster(2, GetParam());
@@ -228,6 +277,7 @@ TEST_P(RingConnectTest, AFasterNeighbourIsParkedUntilTheViewArrives) {
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   EXPECT_TRUE(Ring::Connect(cluster.Options(1)).status.ok());
   early.join();
+  for (const auto& listener : cluster.listeners) EXPECT_EQ(listener->refused(), 0);
 }
 
 TEST_P(RingConnectTest, ConnectingCanBeAborted) {

@@ -197,7 +197,7 @@ TEST_P(StateTransferTest, ASourceThatDiesIsReplaced) {
 // StopServing promises that nobody reads any more, to each of two threads that call it at once. A
 // shard of this size keeps its reader busy with the checksum for some milliseconds.
 TEST_P(StateTransferTest, EverybodyWhoStopsServingWaitsForTheReaders) {
-  std::vector<std::byte> large(std::size_t{256} << 20);
+  std::vector<std::byte> large(kMaxShardBytes);
   AddSources(1);
   ServedState served{base::Epoch(7), base::Step(12), 42, "", {large}};
   sources_[0].server->Serve(std::move(served));
@@ -207,9 +207,9 @@ TEST_P(StateTransferTest, EverybodyWhoStopsServingWaitsForTheReaders) {
   ASSERT_TRUE(Greet(channel, greeting, In(5000), never).ok());
   const ShardRequest request{kShardMagic, Ask::kShard, 0, 0, large.size()};
   ASSERT_TRUE(WriteAll(channel, BytesOf(request), In(5000), never).ok());
-  std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  std::thread first([&] { sources_[0].server->StopServing(); });
   std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  std::thread first([&] { sources_[0].server->StopServing(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
   sources_[0].server->StopServing();
   // The head follows the checksum: whoever still computes one has sent nothing yet.
   ShardHead head;
@@ -219,6 +219,42 @@ TEST_P(StateTransferTest, EverybodyWhoStopsServingWaitsForTheReaders) {
   // Unless the request had not even been read; then its answer is that nothing is served.
   ASSERT_TRUE(ReadAll(channel, WritableBytesOf(head), In(5000), never).ok());
   EXPECT_NE(head.told, Told::kOk) << "a reader was at work";
+}
+
+class TlsStateTransferTest : public StateTransferTest {};
+INSTANTIATE_TEST_SUITE_P(Wires, TlsStateTransferTest, testing::Values(Wire::kTls), WireName);
+
+// The source does not believe the joiner's new authority yet, for longer than a source that is not
+// there is waited for.
+TEST_P(TlsStateTransferTest, AJoinerIsServedOnceALateBundleHasCome) {
+  AddSources(1);
+  sources_[0].server->Serve(State());
+  const runtime::Identity next = MakeTestAuthority();
+  const std::string both = authority_.certificate_pem + next.certificate_pem;
+  papers_[0]->Show(MakeLeaf(next, {9, 0}));
+  papers_[0]->Believe(both);
+  std::thread bundle([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1000));
+    papers_[1]->Believe(both);
+  });
+  ExpectWhole(FetchState(Options()));
+  bundle.join();
+  EXPECT_GE(sources_[0].listener->refused(), 1);
+}
+
+TEST_P(StateTransferTest, AShardMayNotHoldUpWhoWithdraws) {
+  std::vector<std::byte> large(kMaxShardBytes + 1);
+  AddSources(1);
+  sources_[0].server->Serve({base::Epoch(7), base::Step(12), 42, "", {large}});
+  AbortFlag never;
+  Channel channel = Open(sources_[0].listener->address(), fetcher_, {0, 0});
+  const Greeting greeting{Kind::kState, base::Epoch(7), {9, 0}, 0, "job-1", "secret"};
+  ASSERT_TRUE(Greet(channel, greeting, In(5000), never).ok());
+  const ShardRequest request{kShardMagic, Ask::kShard, 0, 0, large.size()};
+  ASSERT_TRUE(WriteAll(channel, BytesOf(request), In(5000), never).ok());
+  ShardHead head;
+  ASSERT_TRUE(ReadAll(channel, WritableBytesOf(head), In(5000), never).ok());
+  EXPECT_EQ(head.told, Told::kBadRange);
 }
 
 TEST_P(StateTransferTest, AnUnreachableSourceIsNamedAndTheRestSuffices) {

@@ -104,7 +104,7 @@ TEST_F(TlsRingTest, ARingConnectsOnceALateBundleHasCome) {
   cluster.papers[0]->Show(MakeLeaf(next, cluster.peers[0].member));
   cluster.papers[0]->Believe(both);
   std::thread bundle([&] {
-    while (cluster.listeners[1]->refused() < 2) {
+    for (const base::Time end = In(4000); cluster.listeners[1]->refused() < 2 && Now() < end;) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     cluster.papers[1]->Believe(both);
@@ -137,7 +137,7 @@ TEST_F(TlsRingTest, PeersThatNeverFinishTheirHandshakeAreCut) {
   for (const base::Time end = In(10000); cluster.listeners[0]->refused() < all && Now() < end;) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
-  EXPECT_EQ(cluster.listeners[0]->refused(), all);
+  EXPECT_GE(cluster.listeners[0]->refused(), all);
   EXPECT_THAT(port.Sentences().front(), HasSubstr("did not finish its handshake"));
   cluster.listeners[0].reset();  // its sentences go to `port`
 }
