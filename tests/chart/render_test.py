@@ -131,7 +131,7 @@ class RightsTest(unittest.TestCase):
             "/configmaps": {"create", "patch"}, "/services": {"create", "patch"},
             "networking.k8s.io/networkpolicies": {"create", "patch"},
             "policy/poddisruptionbudgets": {"create", "patch", "delete"}, "events.k8s.io/events": {"create"}}
-    CLUSTER = {"/nodes": {"get", "list", "watch"}, "authentication.k8s.io/tokenreviews": {"create"}}
+    CLUSTER = {"/nodes": {"list", "watch"}, "authentication.k8s.io/tokenreviews": {"create"}}
     OWN = {"coordination.k8s.io/leases": {"create"}, "coordination.k8s.io/leases[muster-operator]": {"get", "update"},
            "/secrets": {"create"}, "/secrets[muster-ca]": {"get", "update"}}
 

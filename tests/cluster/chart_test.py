@@ -129,7 +129,7 @@ class RightsTest(ChartCase):
                       "configmaps": self.APPLIED, "services": self.APPLIED,
                       "poddisruptionbudgets.policy": self.APPLIED | {"delete"},
                       "networkpolicies.networking.k8s.io": self.APPLIED, "events.events.k8s.io": {"create"},
-                      "nodes": self.READ, "tokenreviews.authentication.k8s.io": {"create"}}
+                      "nodes": {"list", "watch"}, "tokenreviews.authentication.k8s.io": {"create"}}
         self.assertEqual(granted(account, self.jobs), everywhere)
         self.assertEqual(granted(account, self.space), {
             **everywhere, "leases.coordination.k8s.io": {"create"},
@@ -151,7 +151,7 @@ class RightsTest(ChartCase):
         self.helm("install", "--set", f"watchNamespaces={{{self.jobs}}}")
         account = ACCOUNT.format(self.space)
         self.assertEqual(granted(account, "default"),
-                         {"nodes": self.READ, "tokenreviews.authentication.k8s.io": {"create"}})
+                         {"nodes": {"list", "watch"}, "tokenreviews.authentication.k8s.io": {"create"}})
         self.assertIn("trainingjobs.muster.dev", granted(account, self.jobs))
         self.assertEqual({name for name in granted(account, self.space) if "muster.dev" in name or name == "pods"}, set())
 

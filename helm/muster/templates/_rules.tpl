@@ -42,7 +42,7 @@ JSON Patch; `update` is compare-and-swap. What it applies it neither gets nor li
 # A node that is gone or not Ready is a hint (M3); workers are placed away from suspect ones.
 - apiGroups: [""]
   resources: [nodes]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # A worker's token is reviewed once, when it joins.
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
