@@ -24,7 +24,8 @@ class DrainCase(TrainingCase):
         """One view without the member, by its own leave: no step and no slot done again, nobody evicted."""
         status = job.status()
         drained = job.rescales("Drained")
-        self.assertTrue(drained, [each["cause"] for each in status["rescales"]])
+        self.assertEqual(len(drained), 1, [each["cause"] for each in status["rescales"]])
+        self.assertNotIn(member, job.pods())
         for rescale in status["rescales"]:
             self.assertEqual((rescale.get("stepsLost", 0), rescale.get("slotsRecomputed", 0)), (0, 0), rescale)
         self.assertNotIn("MemberEvicted", {reason for reason, _ in job.events()})

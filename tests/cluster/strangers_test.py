@@ -21,7 +21,7 @@ class JoinTest(TrainingCase):
 
     def setUp(self):
         super().setUp()
-        self.job = Job(self, steps=3000)
+        self.job = Job(self, steps=1000)
         self.job.apply()
         self.job.wait_step(50)
         self.survivors = {m: container_of(p) for m, p in self.job.pods().items()}
@@ -80,7 +80,7 @@ class JoinTest(TrainingCase):
         """Its token is good, but no worker's: it may be one that the operator's cache does not show yet, so it is sent
         away to come again, and never let in."""
         self.pretend("nobody")
-        self.wait_kept_out("nobody", "pod")
+        self.wait_kept_out("nobody", "not known as a worker yet")
         self.assert_undisturbed()
 
     def test_the_token_of_another_member(self):
@@ -92,7 +92,7 @@ class JoinTest(TrainingCase):
 
     def test_a_token_for_somebody_else(self):
         self.pretend("other-audience", [projected("somebody-else")])
-        self.wait_refused("other-audience")
+        self.wait_refused("other-audience", "does not accept the token")
         self.assert_undisturbed()
 
     def test_a_token_that_nobody_gave(self):
@@ -101,7 +101,7 @@ class JoinTest(TrainingCase):
         apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "made-up", "namespace": self.space},
                "stringData": {"token": ".".join(parts)}})
         self.pretend("made-up", [{"name": "muster-token", "secret": {"secretName": "made-up"}}])
-        self.wait_refused("made-up")
+        self.wait_refused("made-up", "does not accept the token")
         self.assert_undisturbed()
 
     def test_a_member_s_own_token_after_its_pod_has_gone(self):
@@ -112,7 +112,7 @@ class JoinTest(TrainingCase):
         apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "stale", "namespace": self.space},
                "stringData": {"token": token}})
         self.pretend("stale", [{"name": "muster-token", "secret": {"secretName": "stale"}}], {"MUSTER_MEMBER": member})
-        self.wait_refused("stale")
+        self.wait_refused("stale", "does not accept the token")
         del self.survivors[member]
         self.assert_exact(self.job, self.survivors)
 

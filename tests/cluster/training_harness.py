@@ -20,6 +20,10 @@ BUILD = pathlib.Path(os.environ.get("MUSTER_BIN_DIR", harness.SOURCE / "build" /
 SYSTEM = "muster-system"
 DATA = "/usr/share/common-licenses"
 LEASE = "muster-operator"
+AUDIT = harness.STATE / "audit"  # a line for each committed step of each job, by `muster operator --audit-dir`
+# As `pgrep -f` takes them: a worker has started itself anew, and its name is that of a link to a program.
+WORKER = "^(/usr/bin/)?muster-worker$"
+OPERATOR = "muster operator"
 
 
 def run(*command, seconds=120):
@@ -54,10 +58,44 @@ def install():
         kubectl("create", "namespace", SYSTEM)
     kubectl("apply", "--server-side", "--force-conflicts", "-f", harness.SOURCE / "helm/install.yaml", seconds=90)
     # A second installation of other programs under the same names.
+    AUDIT.mkdir(exist_ok=True)
+    AUDIT.chmod(0o777)
     kubectl("-n", SYSTEM, "delete", "pods", "--all", "--wait=true")
     kubectl("-n", SYSTEM, "rollout", "status", "deployment", "--timeout=60s", seconds=90)
-    wait_until(leader, 30, "somebody leads")
+    # It runs where pods are restricted; its audit, which only tests have, needs a folder of the node.
+    kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=privileged", "--overwrite")
+    set_operator()
     marker.write_text(build_id())
+
+
+def set_operator(*arguments):
+    """As installed, with an audit, and with these arguments, of which the last of a name counts; until one leads."""
+    deployment = json.loads(kubectl("-n", SYSTEM, "get", "deployment", "muster", "-o", "json"))
+    pod = deployment["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    rendered = (harness.SOURCE / "helm/install.yaml").read_text()
+    container["args"] = [each for each in container["args"] if each in rendered] + ["--audit-dir=/audit", *arguments]
+    given = {each.split("=")[0] for each in arguments}
+    container["args"] = [each for each in container["args"] if each in arguments or each.split("=")[0] not in given]
+    container["volumeMounts"] = [{"name": "audit", "mountPath": "/audit"}]
+    del deployment["metadata"]["resourceVersion"]
+    pod["volumes"] = [{"name": "audit", "hostPath": {"path": str(AUDIT)}}]
+    kubectl("replace", "-f", "-", stdin=json.dumps(deployment))
+    kubectl("-n", SYSTEM, "rollout", "status", "deployment", "--timeout=60s", seconds=90)
+    wait_until(lambda: leader() in [each["metadata"]["name"] for each in operator_pods()], 30, "somebody leads")
+
+
+def signal_pod(pod, program, number):
+    """To the pod's program alone: there may be others of it on the node, and a process's cgroup has its pod's uid."""
+    cluster("run", pod["spec"]["nodeName"], "sh", "-c",
+            f"hit=1; for p in $(pgrep -f '{program}'); do "
+            f"grep -q {pod['metadata']['uid']} /proc/$p/cgroup && kill -{number} $p && hit=0; done; exit $hit")
+
+
+def kill_leader():
+    name = leader()
+    kubectl("-n", SYSTEM, "delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
+    return name
 
 
 def leader():
@@ -195,18 +233,42 @@ class TrainingCase(ClusterCase):
         wait_until(leader, 60, "somebody leads")
 
     def assert_exact(self, job, survivors=None):
-        """The bits of a run without faults, each step once, and who survived never left."""
+        """The bits of a run without faults, each slot of each step once; and, where there are survivors, these never
+        left, and nobody read a checkpoint."""
         job.wait_state("Succeeded")
         status = job.status()
         steps = job.body["spec"]["training"]["steps"]
         self.assertEqual(status["result"]["digest"], digest_without_faults(steps))
         lines = [json.loads(line)["step"] for line in (job.folder / "steps.jsonl").read_text().splitlines()]
         self.assertEqual(lines, list(range(1, steps + 1)))
+        self.assert_each_slot_once(job)
         for rescale in status["rescales"]:
             self.assertEqual(rescale.get("stepsLost", 0), 0, rescale)
         pods = job.pods()
         for member, container in (survivors or {}).items():
             self.assertEqual(container_of(pods[member]), container, f"member {member} is another container")
+        if survivors:
+            self.assert_no_checkpoint_read(job, survivors)
+
+    def assert_each_slot_once(self, job):
+        training = job.body["spec"]["training"]
+        file = AUDIT / f"{self.space}_{job.name}.jsonl"
+        # The last step's line may follow the status that tells of the end.
+        wait_until(lambda: len(file.read_text().splitlines()) >= training["steps"], 20, "the audit is whole")
+        steps = []
+        for line in map(json.loads, file.read_text().splitlines()):
+            steps.append(line["step"])
+            slots = sorted(each["slot"] for each in line["slots"])
+            self.assertEqual(slots, list(range(training["slots"])), f"step {line['step']}")
+        self.assertEqual(steps, list(range(1, training["steps"] + 1)))
+
+    def assert_no_checkpoint_read(self, job, survivors):
+        """As the pods that are still there say; a survivor's log has all of its life."""
+        for member, pod in job.pods().items():
+            log = try_kubectl("-n", self.space, "logs", pod["metadata"]["name"]).stdout
+            self.assertNotIn('"restored"', log, f"member {member} read a checkpoint")
+            if member in survivors:
+                self.assertIn('"message"', log, f"the log of member {member}")
 
     def tell_rescale(self, rescale):
         self.tell(f"{rescale['cause']}: detect {rescale['detectSeconds']:.3f} s, stall {rescale['stallSeconds']:.3f} s")
