@@ -47,7 +47,8 @@ void AddConditions(Rows& rows) {
   status("startTime", StatusType::kTime,
          "When the job was first taken up. From then on what decides its result is fixed.");
   status("workerImage", StatusType::kText,
-         "Image of the workers with its digest, resolved once: one job trains with one build.");
+         "Image of the workers. Unless the template names one, it stays that of the first pods, so "
+         "that an upgrade of the operator does not put two builds into one job.");
   status("specHash", StatusType::kText,
          "SHA-256 of the fields of spec that the start has fixed: an operator does not go on with "
          "others.");

@@ -5,6 +5,7 @@
 // Called on the reign's thread. No call waits for what it asks: answers come back as inputs.
 #pragma once
 
+#include <string>
 #include <variant>
 
 #include "operator/api/messages.h"
@@ -25,9 +26,13 @@ class Environment {
   virtual ~Environment() = default;
 
   // ---- pods: what came of it the watch shows. Where status and pods are written apart, this comes
-  // after the status that was written last, if that tells of a loss that those before it did not.
+  // after the status that was written last, if that tells of a loss, or fixes an image, that those
+  // before it did not.
   virtual void CreatePod(const job::CreatePod& wanted) = 0;
   virtual void DeletePod(const job::DeletePod& wanted) = 0;
+
+  // What workers of the job are made from; its status remembers it. Empty: nothing of that kind.
+  virtual std::string WorkerImage(const api::TrainingJob& job) const = 0;
 
   // The job is over and its time to live, too: it goes with all that it owns. One machine keeps what
   // it was told to run.

@@ -36,9 +36,9 @@ void KubeEnvironment::Put(const std::string& object, Request request) {
   services_.writes.Put(job_->uid + "/" + object, MakeTask(std::move(request)));
 }
 
-void KubeEnvironment::PutAfterLosses(const std::string& object, Request request) {
+void KubeEnvironment::PutAfterStatus(const std::string& object, Request request) {
   const std::string key = job_->uid + "/" + object;
-  requests_->AfterStatus(newest_loss_, key,
+  requests_->AfterStatus(pods_come_after_, key,
                          [&writes = services_.writes, key, task = MakeTask(std::move(request))] {
                            writes.Put(key, task);
                          });
@@ -64,15 +64,19 @@ void KubeEnvironment::PutObjects() {
   for (const kube::JobObject& object : kube::MakeJobObjects(*job_, settings)) put(object, false);
 }
 
+std::string KubeEnvironment::WorkerImage(const api::TrainingJob& job) const {
+  return kube::WorkerImage(job, services_.access.worker.image);
+}
+
 void KubeEnvironment::CreatePod(const job::CreatePod& wanted) {
-  PutAfterLosses("pods/" + wanted.name,
-                 [job = job_, wanted](KubeRequests& requests, std::stop_token stop) {
-                   return requests.CreatePod(job, wanted, std::move(stop));
-                 });
+  PutAfterStatus("pods/" + wanted.name, [job = job_, image = written_.worker_image, wanted](
+                                            KubeRequests& requests, std::stop_token stop) {
+    return requests.CreatePod(job, wanted, image, std::move(stop));
+  });
 }
 
 void KubeEnvironment::DeletePod(const job::DeletePod& wanted) {
-  PutAfterLosses("pods/" + wanted.name,
+  PutAfterStatus("pods/" + wanted.name,
                  [job = job_, wanted](KubeRequests& requests, std::stop_token stop) {
                    return requests.DeletePod(job, wanted, std::move(stop));
                  });
@@ -98,7 +102,9 @@ void KubeEnvironment::WriteStatus(const api::TrainingJobStatus& status) {
   requests_->HoldEvents(kube::EventsOfStatus(source, written_.conditions, status.conditions));
   KeepHistory(status);
   ++statuses_;
-  if (status.failures != written_.failures) newest_loss_ = statuses_;
+  if (status.failures != written_.failures || status.worker_image != written_.worker_image) {
+    pods_come_after_ = statuses_;
+  }
   written_ = status;
   PutObjects();
   Put("status",

@@ -55,6 +55,7 @@ class KubeEnvironment final : public Environment {
   // called once, because the operator before may have died with the end unwritten.
   void KeepHistory(const api::TrainingJobStatus& status);
 
+  std::string WorkerImage(const api::TrainingJob& job) const override;
   void CreatePod(const job::CreatePod& wanted) override;
   void DeletePod(const job::DeletePod& wanted) override;
   void DeleteJob(const job::Verdict& why) override;
@@ -69,16 +70,17 @@ class KubeEnvironment final : public Environment {
   using Request = std::function<runtime::TaskResult(KubeRequests&, std::stop_token)>;
   // Made on a task's thread; Events that it leads to follow.
   void Put(const std::string& object, Request request);
-  // The same, once the losses of the status are written down.
-  void PutAfterLosses(const std::string& object, Request request);
+  // The same, once the status is written that pods come after.
+  void PutAfterStatus(const std::string& object, Request request);
   runtime::Task MakeTask(Request request) const;
 
   const KubeServices& services_;
   const std::shared_ptr<KubeRequests> requests_;  // with the tasks that use it
   KubeRequests::Job job_;
   api::TrainingJobStatus written_;
-  std::int64_t statuses_ = 0;     // put so far
-  std::int64_t newest_loss_ = 0;  // number of the one that tells of it; 0: none of these
+  std::int64_t statuses_ = 0;  // put so far
+  // Number of the newest that tells of a loss or fixes the workers' image; 0: none of these.
+  std::int64_t pods_come_after_ = 0;
   std::map<std::string, std::string> objects_;  // body by kind and name, as put last
 };
 

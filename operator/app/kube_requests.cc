@@ -57,8 +57,9 @@ TaskResult KubeRequests::Settle(const absl::Status& status, const std::string& w
 }
 
 TaskResult KubeRequests::CreatePod(const Job& job, const job::CreatePod& wanted,
-                                   std::stop_token stop) {
+                                   const std::string& image, std::stop_token stop) {
   kube::WorkerPodSettings settings = access_.worker;
+  if (!image.empty()) settings.image = image;
   settings.ca_config_map = kube::CaConfigMapName(*job);
   settings.avoid_nodes = wanted.avoid_nodes;
   const auto body = kube::MakePodBody(*job, wanted, settings);

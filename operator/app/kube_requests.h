@@ -48,7 +48,8 @@ class KubeRequests final {
                std::function<void(Input)> post)
       : access_(access), store_(std::move(store)), post_(std::move(post)) {}
 
-  runtime::TaskResult CreatePod(const Job& job, const job::CreatePod& wanted, std::stop_token stop);
+  runtime::TaskResult CreatePod(const Job& job, const job::CreatePod& wanted,
+                                const std::string& image, std::stop_token stop);
   runtime::TaskResult DeletePod(const Job& job, const job::DeletePod& wanted, std::stop_token stop);
   // Statuses are numbered from 1 in the order in which they are wanted; some are left out.
   runtime::TaskResult WriteStatus(const Job& job, const api::TrainingJobStatus& status,

@@ -28,6 +28,8 @@ class LocalEnvironment final : public Environment {
   explicit LocalEnvironment(Options options);
   ~LocalEnvironment() override;  // cuts the streams; `post` is not called afterwards
 
+  // All that it starts is the program beside it.
+  std::string WorkerImage(const api::TrainingJob&) const override { return ""; }
   void CreatePod(const job::CreatePod& wanted) override;
   void DeletePod(const job::DeletePod& wanted) override;
   void DeleteJob(const job::Verdict&) override {}

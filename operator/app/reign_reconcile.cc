@@ -114,8 +114,14 @@ void Reign::WriteStatus(const job::Plan& plan, const job::Observed& observed, co
                   ledger_.sums(),
                   new_rescales_,
                   CountActive(observed),
+                  "",
                   most_rescales_,
                   at.wall};
+  // With the first pods, and again where the template of a suspended job was changed.
+  const bool first = job.status.worker_image.empty() && (plan.started || !plan.creates.empty());
+  if (first || (plan.started && job.status.template_hash != plan.template_hash)) {
+    in.worker_image = environment_.WorkerImage(job);
+  }
   in.progress =
       progress_.Make(job.status.progress, job.spec.training.steps, snapshot_.committed, at.wall);
   // Before the first view nobody knows a step: what an earlier run reached stays in the status.

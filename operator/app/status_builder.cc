@@ -57,6 +57,7 @@ api::TrainingJobStatus MakeStatus(const StatusInputs& in) {
     status.spec_hash = in.plan.spec_hash;
     status.template_hash = in.plan.template_hash;
   }
+  if (!in.worker_image.empty()) status.worker_image = in.worker_image;
   status.members = in.snapshot.size;
   status.desired_members = in.job.spec.workers.replicas * in.job.spec.workers.processes_per_worker;
   status.replicas = in.active_pods;
@@ -100,7 +101,7 @@ bool IsTransition(const api::TrainingJobStatus& written, const api::TrainingJobS
   // start that fixes it.
   if (written.observed_generation != next.observed_generation ||
       written.start_time != next.start_time || written.spec_hash != next.spec_hash ||
-      written.template_hash != next.template_hash) {
+      written.template_hash != next.template_hash || written.worker_image != next.worker_image) {
     return true;
   }
   return written.members != next.members || written.rescale_count != next.rescale_count ||

@@ -210,6 +210,16 @@ absl::StatusOr<Json> Metadata(const api::TrainingJob& job, const job::CreatePod&
 
 }  // namespace
 
+std::string WorkerImage(const api::TrainingJob& job, const std::string& of_operator) {
+  Json pod_template = Json::parse(job.spec.workers.template_json, nullptr, false);
+  if (pod_template.is_object() && pod_template["spec"].is_object()) {
+    const auto worker = WorkerContainer(pod_template["spec"]);
+    const std::string named = worker.ok() ? TextAt(**worker, {"image"}) : "";
+    if (!named.empty()) return named;
+  }
+  return job.status.worker_image.empty() ? of_operator : job.status.worker_image;
+}
+
 absl::StatusOr<std::string> MakePodBody(const api::TrainingJob& job, const job::CreatePod& create,
                                         const WorkerPodSettings& settings) {
   Json pod_template = Json::parse(job.spec.workers.template_json, nullptr, false);

@@ -27,6 +27,9 @@ struct WorkerPodSettings {
 inline constexpr char kTokenFolder[] = "/var/run/secrets/muster.dev";
 inline constexpr char kCaFolder[] = "/var/run/muster.dev/ca";
 
+// What the template names; else what the job has started with; else `of_operator`.
+std::string WorkerImage(const api::TrainingJob& job, const std::string& of_operator);
+
 // A whole Pod as JSON. InvalidArgument names the field of spec.workers.template that is not what a
 // PodTemplateSpec has there.
 absl::StatusOr<std::string> MakePodBody(const api::TrainingJob& job, const job::CreatePod& create,

@@ -51,8 +51,8 @@ Pair Connected() {
   if (connect(pair.a.get(), generic, size) != 0) Give("connect");
   pair.b = UniqueFd(accept(listener.get(), nullptr, nullptr));
   if (!pair.b) Give("accept");
-  TuneSocket(pair.a.get(), 0, kLinkSilence);
-  TuneSocket(pair.b.get(), 0, kLinkSilence);
+  TuneSocket(pair.a.get(), kLinkSilence);
+  TuneSocket(pair.b.get(), kLinkSilence);
   return pair;
 }
 

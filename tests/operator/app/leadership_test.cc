@@ -51,10 +51,10 @@ class LeadershipTest : public testing::Test {
     api_.Close();
   }
 
-  void Lead() {
+  void Lead(const std::string& image = "muster/worker:test") {
     Leadership::Options options{client_,  clock_, log_,
                                 metrics_, fleet_, [this] { return may_write_.load(); }};
-    options.worker.image = "muster/worker:test";
+    options.worker.image = image;
     options.worker.coordinators = {"muster-membership.muster-system.svc:7420"};
     options.ca_bundle = [] { return std::string("PEM"); };
     options.instance = "test";
@@ -172,6 +172,44 @@ TEST_F(LeadershipTest, ALossIsWrittenDownBeforeAnythingIsDoneAboutIt) {
   api_.ClearFaults();
   ASSERT_TRUE(Within([&] { return Creates() == 3; }));
   EXPECT_EQ(Status("licences")["failures"].size(), 1);
+}
+
+// One job trains with one build: whoever comes with another image goes on with the job's own.
+TEST_F(LeadershipTest, AnUpgradedOperatorReplacesAWorkerByOneOfTheSameImage) {
+  const auto image = [](const Json& pod) { return pod["spec"]["containers"][0]["image"]; };
+  Lead("muster/worker:old");
+  MakeJob("licences", 2);
+  ASSERT_TRUE(Within([&] { return Running() == 2; }));
+  EXPECT_EQ(Status("licences")["workerImage"], "muster/worker:old");
+  leadership_.reset();
+  Lead("muster/worker:new");
+  ASSERT_TRUE(players_.EvictByKubelet("default", Pods().front()["metadata"]["name"]));
+  ASSERT_TRUE(Within([&] { return Creates() == 3 && Running() == 2; }));
+  for (const Json& pod : Pods()) EXPECT_EQ(image(pod), "muster/worker:old");
+  MakeJob("later", 1);
+  ASSERT_TRUE(Within([&] { return Running() == 3; }));
+  EXPECT_EQ(Status("later")["workerImage"], "muster/worker:new");
+}
+
+// Or the next operator might come with another image between the pods and the status.
+TEST_F(LeadershipTest, TheImageIsWrittenDownBeforeAPodIsMadeOfIt) {
+  std::atomic<int> known = 0, unknown = 0;
+  api_.SetAfterWrite([&](const kubetest::WriteRecord& write) {
+    if (write.verb != "create" || write.resource != "pods") return;
+    ++(Status("licences").value("workerImage", "") == "muster/worker:test" ? known : unknown);
+  });
+  api_.AddFault({.verb = "patch",
+                 .resource = "trainingjobs",
+                 .subresource = "status",
+                 .nth = 0,
+                 .times = 0,
+                 .action = kubetest::Delay{milliseconds(100)}});
+  Lead();
+  MakeJob("licences", 2);
+  ASSERT_TRUE(Within([&] { return known + unknown == 2; }));
+  EXPECT_EQ(unknown, 0);
+  leadership_.reset();
+  api_.SetAfterWrite(nullptr);
 }
 
 TEST_F(LeadershipTest, AJobThatGoesTakesEverythingWithIt) {

@@ -17,6 +17,7 @@ using testing::SizeIs;
 // Writes down what it is asked for; answers come from the test.
 class PlayedEnvironment final : public Environment {
  public:
+  std::string WorkerImage(const api::TrainingJob&) const override { return ""; }
   void CreatePod(const job::CreatePod& wanted) override { creates.push_back(wanted); }
   void DeletePod(const job::DeletePod& wanted) override { deletes.push_back(wanted); }
   void DeleteJob(const job::Verdict& why) override { deleted_jobs.push_back(why); }

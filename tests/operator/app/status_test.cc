@@ -21,6 +21,7 @@ struct Known {
   job::Plan plan;
   membership::Snapshot snapshot;
   std::vector<api::Rescale> rescales;
+  std::string image;
 
   Known() {
     job.name = "j";
@@ -31,7 +32,7 @@ struct Known {
     snapshot.size = 4;
   }
   api::TrainingJobStatus Make(double now) {
-    return MakeStatus({job, plan, snapshot, {}, {}, rescales, 4, 20, At(now)});
+    return MakeStatus({job, plan, snapshot, {}, {}, rescales, 4, image, 20, At(now)});
   }
 };
 
@@ -50,6 +51,19 @@ TEST(StatusTest, TakesPlanAndMembership) {
   EXPECT_EQ(status.kernel_family, "SkylakeX");
   EXPECT_EQ(status.membership, known.snapshot.record);
   EXPECT_EQ(status.result, known.snapshot.record.result);
+}
+
+TEST(StatusTest, AnImageIsRememberedAndWrittenAtOnce) {
+  Known known;
+  known.image = "muster/worker:1";
+  const auto status = known.Make(5);
+  EXPECT_EQ(status.worker_image, "muster/worker:1");
+  auto before = status;
+  before.worker_image.clear();
+  EXPECT_TRUE(IsTransition(before, status));
+  known.job.status = status;
+  known.image.clear();
+  EXPECT_EQ(known.Make(6).worker_image, "muster/worker:1");
 }
 
 // The operator was killed between the result and the status that tells of it.

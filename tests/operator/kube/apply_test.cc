@@ -155,6 +155,20 @@ TEST(MakePodBodyTest, TheContainerOfOurNameIsOursElseTheFirst) {
   EXPECT_FALSE(first["spec"]["containers"][1].contains("env"));
 }
 
+TEST(WorkerImageTest, TheTemplatesOwnThenTheJobsThenTheOperators) {
+  api::TrainingJob job;
+  EXPECT_EQ(WorkerImage(job, "operator:1"), "operator:1");
+  job.status.worker_image = "started:1";
+  EXPECT_EQ(WorkerImage(job, "operator:1"), "started:1");
+  job.spec.workers.template_json =
+      R"({"spec":{"containers":[{"name":"log","image":"l"},{"name":"worker","image":"mine:2"}]}})";
+  EXPECT_EQ(WorkerImage(job, "operator:1"), "mine:2");
+  for (const char* broken : {"[]", R"({"spec":7})", R"({"spec":{"containers":[3]}})"}) {
+    job.spec.workers.template_json = broken;
+    EXPECT_EQ(WorkerImage(job, "operator:1"), "started:1") << broken;
+  }
+}
+
 TEST(MakePodBodyTest, EveryContainerIsMadeRestrictedWhereItSaysNothing) {
   const Json pod = Made(
       "{'spec':{'securityContext':{'seccompProfile':{'type':'Localhost'},'fsGroup':7},"
