@@ -97,7 +97,7 @@ class CompactionTest(OperatorCase):
     def test_watches_that_etcd_has_forgotten(self):
         """The API server starts anew with a cache that begins after the compaction: resuming a watch is answered 410.
         A leader that keeps its Lease through it has watches to resume; one that lost it would list from nothing."""
-        self.addCleanup(set_operator)
+        self.addCleanup(harness.install_again)
         set_operator("--leader-elect-lease-duration=60s", "--leader-elect-renew-deadline=40s")
         lead = leader()
         for number in range(20):

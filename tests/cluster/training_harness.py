@@ -34,6 +34,16 @@ def run(*command, seconds=120):
     return done.stdout
 
 
+def apply_install_yaml():
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", harness.SOURCE / "helm/install.yaml", seconds=90)
+
+
+def install_again():
+    """Whatever a test has done to the operator."""
+    (harness.STATE / "muster-build").unlink(missing_ok=True)
+    install()
+
+
 def build_id():
     """Of both programs and of what is applied."""
     parts = [(harness.SOURCE / "helm/install.yaml").read_bytes(), (BUILD / "muster").read_bytes(),
@@ -56,7 +66,7 @@ def install():
         archive.unlink()
     if try_kubectl("get", "namespace", SYSTEM).returncode != 0:
         kubectl("create", "namespace", SYSTEM)
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", harness.SOURCE / "helm/install.yaml", seconds=90)
+    apply_install_yaml()
     # A second installation of other programs under the same names.
     AUDIT.mkdir(exist_ok=True)
     AUDIT.chmod(0o777)
@@ -69,14 +79,13 @@ def install():
 
 
 def set_operator(*arguments):
-    """As installed, with an audit, and with these arguments, of which the last of a name counts; until one leads."""
+    """Gives it an audit, and these arguments instead of what it had of their names; until one leads."""
     deployment = json.loads(kubectl("-n", SYSTEM, "get", "deployment", "muster", "-o", "json"))
     pod = deployment["spec"]["template"]["spec"]
     container = pod["containers"][0]
-    rendered = (harness.SOURCE / "helm/install.yaml").read_text()
-    container["args"] = [each for each in container["args"] if each in rendered] + ["--audit-dir=/audit", *arguments]
-    given = {each.split("=")[0] for each in arguments}
-    container["args"] = [each for each in container["args"] if each in arguments or each.split("=")[0] not in given]
+    wanted = ["--audit-dir=/audit", *arguments]
+    given = {each.split("=")[0] for each in wanted}
+    container["args"] = [each for each in container["args"] if each.split("=")[0] not in given] + wanted
     container["volumeMounts"] = [{"name": "audit", "mountPath": "/audit"}]
     del deployment["metadata"]["resourceVersion"]
     pod["volumes"] = [{"name": "audit", "hostPath": {"path": str(AUDIT)}}]
@@ -118,7 +127,7 @@ def node_of_leader():
 
 def manifest(folder, name="licences", steps=600, workers=None, **spec):
     """A small GPT on the licence texts, some 15 s of three workers; `folder` is shared by all nodes."""
-    container = {"name": "worker", "imagePullPolicy": "Never", "image": "muster/worker:0.1.0",
+    container = {"name": "worker", "imagePullPolicy": "Never",
                  "resources": {"requests": {"cpu": "10m"}},
                  "volumeMounts": [{"name": "data", "mountPath": DATA, "readOnly": True},
                                   {"name": "checkpoints", "mountPath": "/checkpoints"}]}
@@ -232,7 +241,7 @@ class TrainingCase(ClusterCase):
         self.space = self.namespace()
         wait_until(leader, 60, "somebody leads")
 
-    def assert_exact(self, job, survivors=None):
+    def assert_exact(self, job, survivors=None, audited=True):
         """The bits of a run without faults, each slot of each step once; and, where there are survivors, these never
         left, and nobody read a checkpoint."""
         job.wait_state("Succeeded")
@@ -241,7 +250,8 @@ class TrainingCase(ClusterCase):
         self.assertEqual(status["result"]["digest"], digest_without_faults(steps))
         lines = [json.loads(line)["step"] for line in (job.folder / "steps.jsonl").read_text().splitlines()]
         self.assertEqual(lines, list(range(1, steps + 1)))
-        self.assert_each_slot_once(job)
+        if audited:
+            self.assert_each_slot_once(job)
         for rescale in status["rescales"]:
             self.assertEqual(rescale.get("stepsLost", 0), 0, rescale)
         pods = job.pods()
