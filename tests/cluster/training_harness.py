@@ -241,7 +241,7 @@ class TrainingCase(ClusterCase):
         self.space = self.namespace()
         wait_until(leader, 60, "somebody leads")
 
-    def assert_exact(self, job, survivors=None, audited=True):
+    def assert_exact(self, job, survivors=None, audited=True, unheard=0):
         """The bits of a run without faults, each slot of each step once; and, where there are survivors, these never
         left, and nobody read a checkpoint."""
         job.wait_state("Succeeded")
@@ -251,7 +251,7 @@ class TrainingCase(ClusterCase):
         lines = [json.loads(line)["step"] for line in (job.folder / "steps.jsonl").read_text().splitlines()]
         self.assertEqual(lines, list(range(1, steps + 1)))
         if audited:
-            self.assert_each_slot_once(job)
+            self.assert_each_slot_once(job, unheard)
         for rescale in status["rescales"]:
             self.assertEqual(rescale.get("stepsLost", 0), 0, rescale)
         pods = job.pods()
@@ -260,17 +260,20 @@ class TrainingCase(ClusterCase):
         if survivors:
             self.assert_no_checkpoint_read(job, survivors)
 
-    def assert_each_slot_once(self, job):
+    def assert_each_slot_once(self, job, unheard=0):
+        """In the audit. Of so many steps it lacks the line: a member has died with what it had computed of them while
+        nobody was there to hear of it."""
         training = job.body["spec"]["training"]
         file = AUDIT / f"{self.space}_{job.name}.jsonl"
         # The last step's line may follow the status that tells of the end.
-        wait_until(lambda: len(file.read_text().splitlines()) >= training["steps"], 20, "the audit is whole")
+        wait_until(lambda: len(file.read_text().splitlines()) >= training["steps"] - unheard, 20, "the audit is whole")
         steps = []
         for line in map(json.loads, file.read_text().splitlines()):
             steps.append(line["step"])
             slots = sorted(each["slot"] for each in line["slots"])
             self.assertEqual(slots, list(range(training["slots"])), f"step {line['step']}")
-        self.assertEqual(steps, list(range(1, training["steps"] + 1)))
+        self.assertEqual(steps, sorted(set(steps)))
+        self.assertLessEqual(set(steps), set(range(1, training["steps"] + 1)))
 
     def assert_no_checkpoint_read(self, job, survivors):
         """As the pods that are still there say; a survivor's log has all of its life."""

@@ -188,7 +188,7 @@ class OperatorTest(TrainingCase):
         cluster("start", "kube-apiserver")
         job.wait_step(stood + 1, 60)
         self.tell(f"training goes on {time.monotonic() - began:.1f} s after the API server was started again")
-        self.assert_exact(job, survivors)
+        self.assert_exact(job, survivors, unheard=1)
 
 
 class ScaleTest(TrainingCase):
