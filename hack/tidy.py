@@ -5,8 +5,8 @@ usage: hack/tidy.py [ROOT]
 
 Rules (docs/architecture.md): includes obey hack/layers.txt and go in no circle; a pure folder, marked
 [P] there, uses no clock, thread, mutex, randomness, file or socket; a file has at most 400 lines and a
-function 70; a .cc begins with its own header, which shows that this one compiles alone; no stray debug
-print; nothing is left to be done later. Exit status 1 when a rule is broken.
+function 70; a .cc includes its own header first; no stray debug print; nothing is left to be done later.
+Exit status 1 when a rule is broken.
 """
 
 import ast
@@ -259,13 +259,13 @@ def check_layers(tree, layers, path, text):
 
 
 def check_own_header(tree, path, text):
-    """hack/cmake/muster.cmake compiles alone only the headers that have no .cc of their name."""
+    """First, so that what a header lacks is seen where it is written; lint compiles each one alone as well."""
     own = str(pathlib.PurePosixPath(path).with_suffix(".h"))
     if path.endswith(".h") or own not in tree.texts:
         return
     first = next(iter(cpp_text.includes(text)), (1, None))
     if first[1] != own:
-        tree.report(path, first[0], f'its first include is "{own}", so that the header is seen to compile alone')
+        tree.report(path, first[0], f'its first include is "{own}"')
 
 
 def circle_in(graph):

@@ -22,8 +22,7 @@ endfunction()
 
 # muster_test(NAME x_test SRCS ... DEPS ... [LABEL unit|sim|integration] [TIMEOUT seconds] [TSAN]):
 # a GoogleTest program, registered with ctest under its label, and built by the target <label>_tests. TSAN
-# says that its threads lie behind the gRPC seam and are ours: it is one of hack/dev tsan's. With MUSTER_UNITY_TESTS its
-# files are compiled together, so no two of them may give one name to different things.
+# says that its threads lie behind the gRPC seam and are ours: it is one of hack/dev tsan's.
 foreach(kind unit sim integration tsan)
   add_custom_target(${kind}_tests)
 endforeach()
@@ -46,7 +45,6 @@ function(muster_test)
     target_compile_options(${ARG_NAME} PRIVATE $<$<CONFIG:Release>:-O0>)
   endif()
   set_target_properties(${ARG_NAME} PROPERTIES
-    UNITY_BUILD ${MUSTER_UNITY_TESTS}
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
   add_dependencies(${ARG_LABEL}_tests ${ARG_NAME})
