@@ -80,9 +80,8 @@ void Reign::Obey(membership::Evicted evicted) {
   urgent_ = true;
   observation_.OnEvicted(evicted);
   metrics_.OnEvicted(evicted.reason);
-  log_.Warning(
-      "membership", "evicted",
-      {{"member", evicted.member}, {"reason", evicted.reason}, {"why", evicted.message}});
+  log_.Warning("membership", "evicted",
+               {{"member", evicted.member}, {"reason", evicted.reason}, {"why", evicted.message}});
   environment_.Tell(job::Evicted{evicted.member, evicted.node, evicted.reason, evicted.message});
 }
 

@@ -107,16 +107,9 @@ void Reign::AddMissedRescale() {
 
 void Reign::WriteStatus(const job::Plan& plan, const job::Observed& observed, const Instant& at) {
   const api::TrainingJob& job = observation_.job();
-  StatusInputs in{job,
-                  plan,
-                  snapshot_,
-                  {},
-                  ledger_.sums(),
-                  new_rescales_,
-                  CountActive(observed),
-                  "",
-                  most_rescales_,
-                  at.wall};
+  StatusInputs in{
+      job, plan,           snapshot_, {}, ledger_.sums(), new_rescales_, CountActive(observed),
+      "",  most_rescales_, at.wall};
   // With the first pods, and again where the template of a suspended job was changed.
   const bool first = job.status.worker_image.empty() && (plan.started || !plan.creates.empty());
   if (first || (plan.started && job.status.template_hash != plan.template_hash)) {

@@ -19,7 +19,7 @@ struct StatusInputs {
   api::TimeSeconds time_seconds;
   std::vector<api::Rescale> rescales;  // new ones
   std::int32_t active_pods = 0;
-  std::string worker_image;  // to be remembered; empty: nothing new
+  std::string worker_image;                        // to be remembered; empty: nothing new
   std::size_t most_rescales = api::kMostRescales;  // of the newest; all of them on one machine
   base::WallTime now;
 };

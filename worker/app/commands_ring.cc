@@ -99,8 +99,7 @@ void Worker::ReportBrokenRing(base::Epoch epoch, const absl::Status& status) {
   // Neither a break nor an abort: members disagree on what they reduce, or this one asks for what
   // cannot be. Another attempt would fare no better, and the others must not wait for it.
   if (!absl::IsUnavailable(status) && !absl::IsAborted(status)) {
-    return Push(
-        session::Broken{api::ExitCode::kInternal, "Invariant", base::Message(status)});
+    return Push(session::Broken{api::ExitCode::kInternal, "Invariant", base::Message(status)});
   }
   if (ring_ != nullptr && absl::IsUnavailable(status)) {
     if (auto peer = ring_->broken_peer()) {

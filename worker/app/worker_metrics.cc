@@ -5,7 +5,8 @@ namespace muster::app {
 WorkerMetrics::WorkerMetrics() {
   metrics_.AddBuildInfo("muster-worker");
   steps_ = metrics_.MakeHistogram("muster_worker_step_duration_seconds",
-                                  "Compute and reduction of a step by this member.", runtime::SecondsBounds());
+                                  "Compute and reduction of a step by this member.",
+                                  runtime::SecondsBounds());
   reduced_bytes_ = metrics_.MakeCounter("muster_worker_reduced_bytes_total",
                                         "Payload bytes sent for reductions.");
   refused_ = metrics_.MakeCounter("muster_worker_refused_peers_total",

@@ -91,8 +91,9 @@ absl::StatusOr<Channel> Fetch::Open(const StateSource& source) {
     if (dialled.channel.ok()) return std::move(dialled.channel);
     const absl::Status& status = dialled.channel.status();
     // Whoever answers without TLS and says no means it.
-    const bool may_pass = dialled.reached ? tls && (MayPass(status) || absl::IsDeadlineExceeded(status))
-                                          : MayPass(status);
+    const bool may_pass = dialled.reached
+                              ? tls && (MayPass(status) || absl::IsDeadlineExceeded(status))
+                              : MayPass(status);
     const base::Time until = dialled.reached ? believed_until : there_until;
     if (!may_pass || Now() >= until) return status;
     const base::Time next = Now() + pauses.Next(dial, dialled);
