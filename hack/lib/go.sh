@@ -57,3 +57,24 @@ use_go() {
     export PATH=$folder/bin:$PATH
   fi
 }
+
+# build_go_program FOLDER: compiles the folder of this project (hack/...) once for each state of its sources, and
+# prints the path of the program, which has the folder's name.
+build_go_program() {
+  local sources=$MUSTER_ROOT/$1 name=${1##*/} key program partial
+  key=$(cat "$sources"/*.go "$sources"/go.* | sha256sum | cut -c 1-16)
+  program=$MUSTER_CACHE/$name/$key/$name
+  if [ ! -x "$program" ]; then
+    use_go >&2
+    export GOCACHE=$MUSTER_CACHE/go/build
+    mkdir -p "${program%/*}"
+    # Under a name of its own first: two tests may build it at once.
+    partial=$program.$$
+    if ! (cd "$sources" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$partial" .) >&2; then
+      rm -f "$partial"
+      die "go build of $1 failed (above); it needs Go $GO_VERSION and, where it uses modules, the Go module proxy once"
+    fi
+    mv "$partial" "$program"
+  fi
+  printf '%s\n' "$program"
+}

@@ -1,5 +1,6 @@
 #include "operator/app/kube_environment.h"
 
+#include <functional>
 #include <utility>
 
 #include "operator/job/rules.h"
@@ -10,17 +11,13 @@ namespace muster::app {
 
 using runtime::TaskResult;
 
-KubeEnvironment::KubeEnvironment(const KubeServices& services, const api::TrainingJob& job,
+KubeEnvironment::KubeEnvironment(const KubeServices& services, KubeRequests::Job job,
                                  std::shared_ptr<RecordStore> store,
                                  std::function<void(Input)> post)
     : services_(services),
       requests_(std::make_shared<KubeRequests>(services.access, std::move(store), std::move(post))),
-      job_(std::make_shared<const api::TrainingJob>(job)),
-      written_(job.status) {}
-
-void KubeEnvironment::SetJob(const api::TrainingJob& job) {
-  job_ = std::make_shared<const api::TrainingJob>(job);
-}
+      job_(std::move(job)),
+      written_(job_->status) {}
 
 runtime::Task KubeEnvironment::MakeTask(Request request) const {
   return [&writes = services_.writes, events = job_->uid + "/events", requests = requests_,
@@ -47,10 +44,10 @@ void KubeEnvironment::PutAfterStatus(const std::string& object, Request request)
 void KubeEnvironment::PutObjects() {
   const auto put = [this](const kube::JobObject& object, bool gone) {
     const std::string key = std::string(object.resource.plural) + "/" + object.key.name;
-    std::string& last = objects_[key];
-    const std::string wanted = gone ? "gone" : object.body;
-    if (last == wanted) return;
-    last = wanted;
+    const std::size_t wanted = std::hash<std::string>()(gone ? "gone" : object.body);
+    const auto [last, first] = objects_.try_emplace(key, wanted);
+    if (!first && last->second == wanted) return;
+    last->second = wanted;
     Put(key, [object, gone](KubeRequests& requests, std::stop_token stop) {
       return requests.PutObject(object, gone, std::move(stop));
     });

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "operator/app/environment.h"
 #include "operator/app/kube_requests.h"
@@ -43,11 +44,11 @@ struct KubeServices {
 class KubeEnvironment final : public Environment {
  public:
   // `post` is called on the tasks' threads until they are stopped.
-  KubeEnvironment(const KubeServices& services, const api::TrainingJob& job,
+  KubeEnvironment(const KubeServices& services, KubeRequests::Job job,
                   std::shared_ptr<RecordStore> store, std::function<void(Input)> post);
 
   // What the watch says of the job now: pods are made from its template.
-  void SetJob(const api::TrainingJob& job);
+  void SetJob(KubeRequests::Job job) { job_ = std::move(job); }
   // Writes what stands beside the pods, as far as it is not what was written last. To be called
   // when the job or the bundle of authorities may have changed, and at the end.
   void PutObjects();
@@ -81,7 +82,7 @@ class KubeEnvironment final : public Environment {
   std::int64_t statuses_ = 0;  // put so far
   // Number of the newest that tells of a loss or fixes the workers' image; 0: none of these.
   std::int64_t pods_come_after_ = 0;
-  std::map<std::string, std::string> objects_;  // body by kind and name, as put last
+  std::map<std::string, std::size_t> objects_;  // hash of the body by kind and name, as put last
 };
 
 }  // namespace muster::app

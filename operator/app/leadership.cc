@@ -101,7 +101,8 @@ struct Leadership::Impl {
       if (delta.removed()) {
         ShardOf(delta.before->uid).Post({delta.before->uid, JobGone{}});
       } else {
-        ShardOf(delta.after->uid).Post({delta.after->uid, JobSeen{delta.after->value}});
+        const JobSeen::Job job(delta.after, &delta.after->value);
+        ShardOf(delta.after->uid).Post({delta.after->uid, JobSeen{job}});
       }
     };
     return std::make_unique<kube::Informer<kube::JobRecord>>(options.client, options.clock,

@@ -43,6 +43,9 @@ base::Duration Spread(base::Duration duration) {
   return duration / 10 * 9 + duration / 1000 * (runtime::RandomNumber() % 200);
 }
 
+// The same object: a fleet has thousands of them.
+KubeRequests::Job JobOf(const JobSeen::Job& seen) { return {seen, &seen->job}; }
+
 // Ids of pods that are gone and that nobody may have again.
 std::map<std::int32_t, std::int32_t> Incarnations(const api::TrainingJobStatus& status) {
   std::map<std::int32_t, std::int32_t> highest;
@@ -57,7 +60,7 @@ std::map<std::int32_t, std::int32_t> Incarnations(const api::TrainingJobStatus& 
 
 struct Shard::Job {
   std::string uid;
-  std::optional<kube::JobRecord> seen;
+  JobSeen::Job seen;                     // null: not yet, or no more
   std::map<std::string, job::Pod> pods;  // by name
   bool opening = false;                  // its record is being read
   bool over = false;                     // dissolved, or not ours
@@ -118,8 +121,8 @@ void Shard::Take(Letter letter) {
   }
 }
 
-void Shard::OnJob(Job& job, kube::JobRecord seen) {
-  if (!seen.unreadable.empty()) {
+void Shard::OnJob(Job& job, JobSeen::Job seen) {
+  if (!seen->unreadable.empty()) {
     End(job);
     job.over = true;
     job.seen = std::move(seen);
@@ -129,11 +132,11 @@ void Shard::OnJob(Job& job, kube::JobRecord seen) {
         {{"job", read.ns + "/" + read.name}, {"error", job.seen->unreadable}});
     return WriteConditions(job, job::MakeUnreadablePlan(read, job.seen->unreadable));
   }
-  job.over = seen.deleting || !IsOurs(seen.job);
+  job.over = seen->deleting || !IsOurs(seen->job);
   if (job.over) End(job);
   job.seen = std::move(seen);
   if (job.environment) {
-    job.environment->SetJob(job.seen->job);
+    job.environment->SetJob(JobOf(job.seen));
     job.environment->PutObjects();
   }
   if (job.reign) job.reign->Take(job::Change(job::JobChanged{job.seen->job}));
@@ -161,7 +164,7 @@ void Shard::OnNode(const job::Node& node) {
 }
 
 void Shard::WriteConditions(const Job& job, const job::Plan& plan) {
-  KubeEnvironment environment(options_.services, job.seen->job, nullptr, [](const Input&) {});
+  KubeEnvironment environment(options_.services, JobOf(job.seen), nullptr, [](const Input&) {});
   api::TrainingJobStatus status = job.seen->job.status;
   for (api::Condition condition : plan.conditions) {
     condition.last_transition_time = options_.services.access.clock.WallNow();
@@ -202,7 +205,8 @@ void Shard::Open(Job& job) {
   auto store = std::make_shared<KubeRecordStore>(services.access.client, key, seen.uid,
                                                  kube::Call{kRecordTimeout}, &services.access.log);
   job.environment = std::make_unique<KubeEnvironment>(
-      services, seen, store, [this, uid = job.uid](Input input) { Post({uid, std::move(input)}); });
+      services, JobOf(job.seen), store,
+      [this, uid = job.uid](Input input) { Post({uid, std::move(input)}); });
   job.environment->PutObjects();
   services.records.Put(
       job.uid, [this, uid = job.uid, store, key, &log = services.access.log](std::stop_token stop) {
@@ -294,7 +298,7 @@ void Shard::TendEnded(Job& job) {
   if (job.look_again && services.access.clock.WallNow() < *job.look_again && !job.touched) return;
   if (!job.environment) {
     job.environment =
-        std::make_unique<KubeEnvironment>(services, job.seen->job, nullptr, [](const Input&) {});
+        std::make_unique<KubeEnvironment>(services, JobOf(job.seen), nullptr, [](const Input&) {});
     job.environment->PutObjects();
     job.environment->KeepHistory(job.seen->job.status);
     job.metrics = options_.metrics.Add(job.seen->job.ns);

@@ -29,7 +29,8 @@ namespace muster::app {
 
 // ---- what a shard is told, by uid of the job
 struct JobSeen {
-  kube::JobRecord job;
+  using Job = std::shared_ptr<const kube::JobRecord>;  // the store's own
+  Job job;
 };
 struct JobGone {};
 // The first lists of jobs and pods are told in full; to every job of the shard, its uid is empty.
@@ -68,7 +69,7 @@ class Shard final {
 
   void Run();
   void Take(Letter letter);
-  void OnJob(Job& job, kube::JobRecord seen);
+  void OnJob(Job& job, JobSeen::Job seen);
   void OnInput(Job& job, Input input);
   void OnNode(const job::Node& node);
   // For a job without a reign.

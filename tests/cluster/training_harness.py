@@ -70,7 +70,8 @@ def install():
     # A second installation of other programs under the same names.
     AUDIT.mkdir(exist_ok=True)
     AUDIT.chmod(0o777)
-    kubectl("-n", SYSTEM, "delete", "pods", "--all", "--wait=true")
+    if there:
+        kubectl("-n", SYSTEM, "delete", "pods", "--all", "--wait=true")
     kubectl("-n", SYSTEM, "rollout", "status", "deployment", "--timeout=60s", seconds=90)
     # It runs where pods are restricted; its audit, which only tests have, needs a folder of the node.
     kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=privileged", "--overwrite")

@@ -1,11 +1,11 @@
 #include "tests/crash/life.h"
 
 #include <algorithm>
-#include <fstream>
 #include <thread>
 
 #include "operator/kube/labels.h"
 #include "tests/crash/objects.h"
+#include "tests/crash/pod_process.h"
 
 namespace muster::crash {
 
@@ -20,23 +20,6 @@ constexpr base::Duration kTurn = milliseconds(20);
 // Long enough for an answer to be read and acted on.
 constexpr base::Duration kAMoment = milliseconds(5);
 
-std::string Variable(const Json& pod, const std::string& name) {
-  for (const Json& container : pod["spec"]["containers"]) {
-    if (container.value("name", "") != kube::kWorkerContainer) continue;
-    for (const Json& variable : container.value("env", Json::array())) {
-      if (variable["name"] == name) return variable.value("value", "");
-    }
-  }
-  return "";
-}
-
-std::string CaConfigMap(const Json& pod) {
-  for (const Json& volume : pod["spec"].value("volumes", Json::array())) {
-    if (volume.contains("configMap")) return volume["configMap"].value("name", "");
-  }
-  return "";
-}
-
 // What a write is, without what is another in every life.
 std::string WhatOf(const kubetest::WriteRecord& write) {
   std::string name = write.name;
@@ -49,42 +32,15 @@ std::string WhatOf(const kubetest::WriteRecord& write) {
   return name.empty() ? text : text + " " + name;
 }
 
-std::string WriteFile(const std::string& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-  return path;
-}
-
-std::string Kubeconfig(const std::string& folder, const std::string& url) {
-  return WriteFile(folder + "/kubeconfig",
-                   "apiVersion: v1\nkind: Config\ncurrent-context: double\n"
-                   "contexts: [{name: double, context: {cluster: double, user: nobody}}]\n"
-                   "clusters: [{name: double, cluster: {server: \"" +
-                       url + "\"}}]\nusers: [{name: nobody, user: {}}]\n");
-}
-
 std::vector<std::string> Command(const Life::Options& options, const std::string& url) {
-  const std::string address = options.host + ":7420";
+  std::vector<std::string> words =
+      OperatorCommand({options.muster, options.folder, options.host, url});
   // The lease as short as whole seconds allow: a life waits for its end once.
-  return {options.muster,
-          "operator",
-          "--kubeconfig",
-          Kubeconfig(options.folder, url),
-          "--namespace",
-          "kube-system",
-          "--worker-image",
-          "muster/worker:test",
-          "--membership-address",
-          address,
-          "--advertise",
-          address,
-          "--metrics-address",
-          options.host + ":0",
-          "--leader-elect-lease-duration",
-          "1s",
-          "--leader-elect-renew-deadline",
-          "800ms",
-          "--leader-elect-retry-period",
-          "100ms"};
+  for (const char* word : {"--leader-elect-lease-duration", "1s", "--leader-elect-renew-deadline",
+                           "800ms", "--leader-elect-retry-period", "100ms"}) {
+    words.emplace_back(word);
+  }
+  return words;
 }
 
 }  // namespace
@@ -204,27 +160,10 @@ void Life::LookForTwins(const kubetest::WriteRecord& write) {
 // ---- pods
 
 bool Life::Start(const Json& pod) {
-  // As a kubelet does: a volume that is not there yet holds up the pod.
-  const auto ca = api_.Find("configmaps", kNs, CaConfigMap(pod));
-  if (!ca) return false;
-  const std::string uid = pod["metadata"]["uid"];
-  const std::string token = "token-" + uid;
-  kubetest::TokenOwner owner;
-  owner.username = "system:serviceaccount:default:default";
-  owner.audiences = {"muster"};
-  owner.extra = {{"authentication.kubernetes.io/pod-name", {pod["metadata"]["name"]}},
-                 {"authentication.kubernetes.io/pod-uid", {uid}}};
-  api_.AddToken(token, owner);
-  Workers::Process process;
-  process.pod_uid = uid;
-  process.job_uid = Variable(pod, "MUSTER_JOB_UID");
-  process.member = base::ParseMemberId(Variable(pod, "MUSTER_MEMBER")).value_or(base::MemberId());
-  process.node = pod["spec"]["nodeName"];
-  process.coordinator = Variable(pod, "MUSTER_COORDINATOR");
-  process.token_file = WriteFile(options_.folder + "/" + token, token);
-  process.ca_file = WriteFile(options_.folder + "/ca-" + uid, At(*ca, "/data/ca.crt", ""));
-  running_[uid] = process.node;
-  workers_->Start(std::move(process));
+  auto process = PrepareProcess(pod, api_, options_.folder);
+  if (!process) return false;
+  running_[process->pod_uid] = process->node;
+  workers_->Start(*std::move(process));
   return true;
 }
 

@@ -52,6 +52,11 @@ bool OperatorProcess::Runs() {
   return false;
 }
 
+pid_t OperatorProcess::pid() {
+  runtime::MutexLock lock(mutex_);
+  return pid_;
+}
+
 std::string OperatorProcess::OwnEnd() {
   runtime::MutexLock lock(mutex_);
   return own_end_;

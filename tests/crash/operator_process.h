@@ -26,6 +26,7 @@ class OperatorProcess final {
   void Kill();
   // It runs; false also when it ended by itself.
   bool Runs();
+  pid_t pid();  // -1: it does not run
   // How it ended without having been killed here, which a well operator never does; empty: never.
   std::string OwnEnd();
 
