@@ -71,7 +71,8 @@ class KillTest(EvidenceCase):
                          "the loss of a node is not charged to the job")
 
     def test_after_a_time(self):
-        self.story(job(steps=60), "worker-1@time=700ms", lost=["1.0"])
+        # On a busy machine the first view takes its time, and a death before it is another story.
+        self.story(job(steps=150), "worker-1@time=2s", lost=["1.0"])
 
     def test_below_min_replicas_they_wait_with_their_state(self):
         manifest = job(workers={"minReplicas": 4})
