@@ -255,9 +255,7 @@ job::Observed Observation::Observe(const membership::Snapshot& snapshot, const I
     view.below_min_since = at.wall - (at.now - *snapshot.below_min_since);
   }
   view.checkpoint_problem = problem_;
-  // Also where the coordinator before wrote the result and died: its machine has yet to hear of it, and
-  // pods that ended well are no losses.
-  view.succeeded = snapshot.succeeded || (on_cluster_ && snapshot.record.result);
+  view.succeeded = snapshot.succeeded;
   view.drained = drained_;
   if (snapshot.failed) {
     view.failed = verdict_.value_or(job::Verdict{"Failed", "membership has ended the job"});

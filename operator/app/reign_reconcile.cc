@@ -67,6 +67,9 @@ void Reign::Apply(const job::Plan& plan) {
 }
 
 void Reign::ApplyPods(const job::Plan& plan) {
+  // Not before the term is in the record (M1): another may reign, and where the one before left a result,
+  // pods that ended well are no losses, which membership says only then.
+  if (!listening_) return;
   // Deletions first: a create that takes the place of a deleted pod must not be counted beside it.
   const base::Time now = clock_.Now();
   const auto expired = [now](const auto& expected) { return now >= expected.second; };
@@ -81,7 +84,7 @@ void Reign::ApplyPods(const job::Plan& plan) {
     environment_.DeletePod(wanted);
   }
   // Until the watch shows what was created last, the observation is too old to create from.
-  if (!expected_pods_.empty() || !listening_) return;
+  if (!expected_pods_.empty()) return;
   for (const job::CreatePod& wanted : plan.creates) {
     log_.Info("plan", "create " + wanted.name,
               {{"member", wanted.member}, {"reason", wanted.reason}, {"why", wanted.message}});

@@ -161,6 +161,11 @@ Judgement JudgeRunning(const Observed& observed, Draft& draft, const Pod& pod) {
     return out;
   }
   if (pod.deleting || FindMember(observed, pod.member) != nullptr) return out;
+  // Lost under the coordinator before, which wrote that down and died before it could act on it.
+  if (observed.on_cluster && IsRemembered(observed.job.status.failures, pod.member)) {
+    out.lost = LostPod{&pod, reasons::kFenced, Name(pod) + " was lost before", false, false};
+    return out;
+  }
   const Node* node = FindNode(observed, pod.node);
   const bool node_lost = node != nullptr && node->suspect();
   if (pod.phase == PodPhase::kPending) {

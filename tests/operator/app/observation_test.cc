@@ -327,19 +327,6 @@ TEST(ObservationTest, ASuccessorKnowsThatTheJobHasTrained) {
   EXPECT_FALSE(Observation(listed, false).Observe({}, {}).membership.had_view);
 }
 
-// The coordinator was killed between the result and the status that tells of it: the pods that ended
-// well are not lost ones, and stay for their logs.
-TEST(ObservationTest, AResultInTheRecordIsASuccessBeforeTheMachineSaysSo) {
-  membership::Snapshot snapshot;
-  snapshot.record.result = api::JobResult{"0123", "abc", "2.5", ""};
-  job::Listed listed = Listed();
-  for (const bool on_cluster : {true, false}) {
-    listed.on_cluster = on_cluster;
-    Observation o(listed, true);
-    EXPECT_EQ(o.Observe(snapshot, {}).membership.succeeded, on_cluster);
-  }
-}
-
 TEST(ObservationTest, AChangedJobKeepsTheStatusThatWeWrote) {
   Observation o(Listed(), false);
   api::TrainingJobStatus status;

@@ -252,6 +252,17 @@ TEST(LostPodTest, WhatTheCoordinatorBeforeHadFencedIsNotAWorkerOfThisOne) {
   EXPECT_THAT(MakePlan(*o, At(0)).failures, IsEmpty());
 }
 
+// The operator was killed between the status that tells of the loss and what was to be done about it,
+// and the record's view is one without the member.
+TEST(LostPodTest, ALossThatWasWrittenDownIsActedUponByTheNextCoordinator) {
+  ObservedBuilder o(2);
+  o.OnCluster().Trains(0).Runs(1).FailedBefore({1, 0}, 0);
+  const Plan plan = MakePlan(*o, At(1));
+  EXPECT_THAT(ActsOf(plan).deletes, ElementsAre("pod-1.0"));
+  EXPECT_EQ(plan.creates.size(), 1u);
+  EXPECT_THAT(plan.failures, IsEmpty());
+}
+
 // The operator was killed between the replacement and the status that tells why.
 TEST(LostPodTest, ALossThatTheCoordinatorBeforeDidNotWriteDownIsNotForgotten) {
   ObservedBuilder o(2);
