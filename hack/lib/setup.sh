@@ -116,7 +116,7 @@ use_compiler_cache() {
   export CCACHE_DIR=${CCACHE_DIR:-$MUSTER_CACHE/ccache}
   export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$MUSTER_ROOT} CCACHE_NOHASHDIR=1
   export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-2G}
-  # A miss costs one run of the compiler, not one of the preprocessor before it: a sixth of a cold build.
+  # A miss costs one run of the compiler, not one of the preprocessor before it.
   export CCACHE_DEPEND=1
   mkdir -p "$CCACHE_DIR" || die "cannot make the compiler cache $CCACHE_DIR"
 }

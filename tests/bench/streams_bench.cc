@@ -8,7 +8,6 @@
 // time and memory with all streams up, and for each SIGKILL of it, another process started at once
 // and the default Lease, the seconds until that leads and until every job has its term and every
 // member its stream. The workers run beside it, on the same cores.
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>

@@ -34,10 +34,6 @@ def run(*command, seconds=120):
     return done.stdout
 
 
-def apply_install_yaml():
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", harness.SOURCE / "helm/install.yaml", seconds=90)
-
-
 def install_again():
     """Whatever a test has done to the operator."""
     (harness.STATE / "muster-build").unlink(missing_ok=True)
@@ -66,12 +62,12 @@ def install():
         archive.unlink()
     if try_kubectl("get", "namespace", SYSTEM).returncode != 0:
         kubectl("create", "namespace", SYSTEM)
-    apply_install_yaml()
-    # A second installation of other programs under the same names.
+    # A second installation of other programs under the same names, and without what a test has given the first one.
+    if there:
+        kubectl("-n", SYSTEM, "delete", "deployment", "muster", "--cascade=foreground", seconds=90)
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", harness.SOURCE / "helm/install.yaml", seconds=90)
     AUDIT.mkdir(exist_ok=True)
     AUDIT.chmod(0o777)
-    if there:
-        kubectl("-n", SYSTEM, "delete", "pods", "--all", "--wait=true")
     kubectl("-n", SYSTEM, "rollout", "status", "deployment", "--timeout=60s", seconds=90)
     # It runs where pods are restricted; its audit, which only tests have, needs a folder of the node.
     kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=privileged", "--overwrite")
