@@ -83,6 +83,19 @@ class StateTransferTest : public ::testing::TestWithParam<Wire> {
     }
   }
 
+  // A source that serves the region, asked for all of it as one shard; its answer is not read yet.
+  Channel AskForAllOf(const std::vector<std::byte>& region) {
+    AddSources(1);
+    sources_[0].server->Serve({base::Epoch(7), base::Step(12), 42, "", {region}});
+    AbortFlag never;
+    Channel channel = Open(sources_[0].listener->address(), fetcher_, {0, 0});
+    const Greeting greeting{Kind::kState, base::Epoch(7), {9, 0}, 0, "job-1", "secret"};
+    EXPECT_TRUE(Greet(channel, greeting, In(5000), never).ok());
+    const ShardRequest request{kShardMagic, Ask::kShard, 0, 0, region.size()};
+    EXPECT_TRUE(WriteAll(channel, BytesOf(request), In(5000), never).ok());
+    return channel;
+  }
+
   runtime::Identity authority_;  // empty on a plain wire
   std::vector<std::unique_ptr<PaperCase>> papers_;
   Tls* fetcher_ = nullptr;
@@ -198,15 +211,7 @@ TEST_P(StateTransferTest, ASourceThatDiesIsReplaced) {
 // shard of this size keeps its reader busy with the checksum for some milliseconds.
 TEST_P(StateTransferTest, EverybodyWhoStopsServingWaitsForTheReaders) {
   std::vector<std::byte> large(kMaxShardBytes);
-  AddSources(1);
-  ServedState served{base::Epoch(7), base::Step(12), 42, "", {large}};
-  sources_[0].server->Serve(std::move(served));
-  AbortFlag never;
-  Channel channel = Open(sources_[0].listener->address(), fetcher_, {0, 0});
-  const Greeting greeting{Kind::kState, base::Epoch(7), {9, 0}, 0, "job-1", "secret"};
-  ASSERT_TRUE(Greet(channel, greeting, In(5000), never).ok());
-  const ShardRequest request{kShardMagic, Ask::kShard, 0, 0, large.size()};
-  ASSERT_TRUE(WriteAll(channel, BytesOf(request), In(5000), never).ok());
+  Channel channel = AskForAllOf(large);
   std::this_thread::sleep_for(std::chrono::milliseconds(2));
   std::thread first([&] { sources_[0].server->StopServing(); });
   std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -217,6 +222,7 @@ TEST_P(StateTransferTest, EverybodyWhoStopsServingWaitsForTheReaders) {
   first.join();
   if (got >= 0) return;
   // Unless the request had not even been read; then its answer is that nothing is served.
+  AbortFlag never;
   ASSERT_TRUE(ReadAll(channel, WritableBytesOf(head), In(5000), never).ok());
   EXPECT_NE(head.told, Told::kOk) << "a reader was at work";
 }
@@ -244,15 +250,9 @@ TEST_P(TlsStateTransferTest, AJoinerIsServedOnceALateBundleHasCome) {
 
 TEST_P(StateTransferTest, AShardMayNotHoldUpWhoWithdraws) {
   std::vector<std::byte> large(kMaxShardBytes + 1);
-  AddSources(1);
-  sources_[0].server->Serve({base::Epoch(7), base::Step(12), 42, "", {large}});
-  AbortFlag never;
-  Channel channel = Open(sources_[0].listener->address(), fetcher_, {0, 0});
-  const Greeting greeting{Kind::kState, base::Epoch(7), {9, 0}, 0, "job-1", "secret"};
-  ASSERT_TRUE(Greet(channel, greeting, In(5000), never).ok());
-  const ShardRequest request{kShardMagic, Ask::kShard, 0, 0, large.size()};
-  ASSERT_TRUE(WriteAll(channel, BytesOf(request), In(5000), never).ok());
+  Channel channel = AskForAllOf(large);
   ShardHead head;
+  AbortFlag never;
   ASSERT_TRUE(ReadAll(channel, WritableBytesOf(head), In(5000), never).ok());
   EXPECT_EQ(head.told, Told::kBadRange);
 }
