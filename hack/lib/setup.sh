@@ -118,6 +118,8 @@ use_compiler_cache() {
   export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-2G}
   # A miss costs one run of the compiler, not one of the preprocessor before it.
   export CCACHE_DEPEND=1
+  # Without it ccache lets everything be compiled that begins with a precompiled header (muster_test_code).
+  export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
   mkdir -p "$CCACHE_DIR" || die "cannot make the compiler cache $CCACHE_DIR"
 }
 

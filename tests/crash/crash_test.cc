@@ -20,7 +20,7 @@
 namespace muster::crash {
 namespace {
 
-constexpr int kAtOnce = 6;
+constexpr int kAtOnce = 9;
 // Writes whose number is not the same in all lives: status and Events are written as often as there
 // is something to say. Of those that were listed so many have to be met.
 constexpr double kMostMissed = 0.2;

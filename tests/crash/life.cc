@@ -16,7 +16,8 @@ namespace {
 // Slow while the script has something to do, so that the job does not end before it.
 constexpr base::Duration kSlowStep = milliseconds(400);
 constexpr base::Duration kPatience = std::chrono::seconds(60);
-constexpr base::Duration kTurn = milliseconds(20);
+constexpr base::Duration kTurn = milliseconds(10);
+constexpr int kLookAnyway = 25;  // turns
 // Long enough for an answer to be read and acted on.
 constexpr base::Duration kAMoment = milliseconds(5);
 
@@ -177,14 +178,22 @@ std::optional<int> Life::Stop(const Json& pod) {
 
 // ---- the script's clockwork
 
-void Life::Turn() {
-  if (kill_soon_.exchange(false)) {
-    std::this_thread::sleep_for(kAMoment);
-    operator_.Kill();
+// Looking at everything costs more than the life itself, so it is done when there is something new.
+bool Life::Moved() {
+  std::pair<std::uint64_t, std::size_t> now = {api_.version(), 0};
+  {
+    runtime::MutexLock lock(mutex_);
+    now.second = exits_.size();
   }
-  if (!operator_.Runs()) operator_.Start();
+  if (now == looked_at_ && ++calm_turns_ < kLookAnyway) return false;
+  looked_at_ = now;
+  calm_turns_ = 0;
+  return true;
+}
+
+// The players', and what ended by itself or whose pod was taken away by force.
+void Life::Play() {
   players_.Step();
-  // What ended by itself, and whose pod was taken away by force.
   std::map<std::string, int> exits;
   {
     runtime::MutexLock lock(mutex_);
@@ -200,19 +209,24 @@ void Life::Turn() {
     workers_->Kill(process.first);
     return true;
   });
-  std::this_thread::sleep_for(kTurn);
 }
 
 bool Life::Until(const std::string& what, const std::function<bool()>& done) {
   const base::Time until = clock_.Now() + kPatience;
-  while (!done()) {
-    if (clock_.Now() > until) {
-      Wrong("waits in vain until " + what + "; the job: " + Job().dump());
-      return false;
+  calm_turns_ = kLookAnyway;
+  while (clock_.Now() < until) {
+    const bool moved = Moved();
+    if (moved && done()) return true;
+    if (kill_soon_.exchange(false)) {
+      std::this_thread::sleep_for(kAMoment);
+      operator_.Kill();
     }
-    Turn();
+    if (!operator_.Runs()) operator_.Start();
+    if (moved) Play();
+    std::this_thread::sleep_for(kTurn);
   }
-  return true;
+  Wrong("waits in vain until " + what + "; the job: " + Job().dump());
+  return false;
 }
 
 Json Life::Job() const { return api_.Find("trainingjobs", kNs, kJob).value_or(Json::object()); }

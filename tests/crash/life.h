@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "operator/runtime/clock.h"
@@ -71,7 +72,8 @@ class Life final : private kubetest::Containers {
 
   // False, and a sentence among the wrongs: it took too long.
   bool Until(const std::string& what, const std::function<bool()>& done);
-  void Turn();
+  bool Moved();
+  void Play();
   void OnWrite(const kubetest::WriteRecord& write);
   void LookForTwins(const kubetest::WriteRecord& write);
   void Wrong(const std::string& sentence);
@@ -98,8 +100,10 @@ class Life final : private kubetest::Containers {
   std::set<std::string> members_ MUSTER_GUARDED_BY(mutex_);  // of every pod that was made
   LifeResult result_ MUSTER_GUARDED_BY(mutex_);
   std::atomic<bool> kill_soon_ = false;
-  std::map<std::string, std::string> running_;  // uid and node of pods whose process runs
-  std::set<std::string> told_;                  // to go, by uid
+  std::map<std::string, std::string> running_;       // uid and node of pods whose process runs
+  std::set<std::string> told_;                       // to go, by uid
+  std::pair<std::uint64_t, std::size_t> looked_at_;  // version of the objects, number of exits
+  int calm_turns_ = 0;                               // since something was new
   std::unique_ptr<Workers> workers_;
   kubetest::Players players_;
   OperatorProcess operator_;

@@ -1,0 +1,1 @@
+// Empty: what is compiled is the headers that come before it (tests/CMakeLists.txt).
