@@ -28,8 +28,8 @@ membership::Config MakeConfig(const Reign::Options& options) {
   config.seed = runtime::RandomNumber();
   config.audit = options.audit != nullptr;
   const base::Duration timeout = job.spec.elasticity.heartbeat_timeout;
-  // Five beats to a timeout: one that is lost must not look like a death.
-  config.heartbeat = std::min<base::Duration>(config.heartbeat, timeout / 5);
+  config.heartbeat =
+      std::min<base::Duration>(config.heartbeat, timeout / membership::kBeatsToTimeout);
   config.wall_at_zero = options.clock.WallNow() - options.clock.Now().time_since_epoch();
   config.welcome.job_uid = job.uid;
   config.welcome.job_name = job.name;
@@ -57,6 +57,7 @@ Reign::Reign(Options options)
       audit_(std::move(options.audit)),
       progress_(base::Step(options.listed.job.status.progress.step)),
       ledger_(options.listed.job.status.time_seconds),
+      timeout_(options.listed.job.spec.elasticity.heartbeat_timeout),
       status_every_(options.status_every),
       most_rescales_(options.most_rescales),
       checkpoint_asked_at_(clock_.Now()),

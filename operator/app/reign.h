@@ -114,7 +114,9 @@ class Reign final {
   // created, by name; deleted, by uid and whether by force.
   std::map<std::string, base::Time> expected_pods_;
   std::map<std::pair<std::string, bool>, base::Time> expected_gone_;
+  base::Time delete_job_at_;  // not asked for again before
   std::optional<job::Target> target_;
+  base::Duration timeout_;  // heartbeatTimeout as membership was told
   bool failing_ = false;
   bool draining_ = false;
   bool suspended_ = false;  // on a cluster; one machine's run ends instead

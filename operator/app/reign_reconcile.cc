@@ -43,7 +43,10 @@ void Reign::Reconcile() {
   // know of it (environment.h).
   WriteStatus(plan, observed, at);
   ApplyPods(plan);
-  if (plan.delete_job) environment_.DeleteJob(*plan.delete_job);
+  if (plan.delete_job && at.now >= delete_job_at_) {
+    delete_job_at_ = at.now + kExpectFor;
+    environment_.DeleteJob(*plan.delete_job);
+  }
   if (plan.new_reign) {
     ended_ = base::Aborted("the job goes on with another reign");
     return;
@@ -55,6 +58,11 @@ void Reign::Apply(const job::Plan& plan) {
   if (plan.set_target && plan.set_target != target_) {
     target_ = plan.set_target;
     Feed(membership::SetTarget{target_->desired, target_->min});
+  }
+  const base::Duration timeout = observation_.job().spec.elasticity.heartbeat_timeout;
+  if (timeout != timeout_) {
+    timeout_ = timeout;
+    Feed(membership::SetTimeout{timeout});
   }
   if (plan.drain && !draining_) {
     draining_ = true;

@@ -5,6 +5,9 @@
 
 namespace muster::job {
 
+// A deletion that was refused is asked for again.
+constexpr base::Duration kAskAgain = std::chrono::seconds(5);
+
 void DeleteLeftovers(const Observed& observed, base::WallTime since, const std::string& message,
                      Draft& draft) {
   for (const Pod& pod : observed.pods) {
@@ -34,6 +37,7 @@ Next RuleEnded(const Observed& observed, Draft& draft) {
   if (draft.now < due) {
     draft.LookAgain(due);
   } else {
+    draft.LookAgain(draft.now + kAskAgain);
     draft.plan.delete_job = Verdict{
         reasons::kTtlExpired,
         "the job ended more than ttlSecondsAfterFinished = " + std::to_string(*ttl) + " s ago"};

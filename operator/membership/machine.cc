@@ -16,6 +16,7 @@ struct Visitor {
   void operator()(const StreamClosed& e) { core.OnStreamClosed(e); }
   void operator()(const Persisted& e) { core.OnPersisted(e); }
   void operator()(const SetTarget& e) { core.OnSetTarget(e); }
+  void operator()(const SetTimeout& e) { core.OnSetTimeout(e); }
   void operator()(const PodLost& e) { core.OnPodLost(e); }
   void operator()(const PodLeaving& e) { core.OnPodLeaving(e); }
   void operator()(const NodeSuspect& e) { core.OnNodeSuspect(e); }

@@ -57,6 +57,11 @@ struct SetTarget {
   std::int32_t min = 1;
 };
 // The cluster's word: the pod is gone or Failed; evicts (M3).
+// The job's heartbeatTimeout was changed. Members that are here go on beating as they were told, so it
+// is never less than five of their beats (Config::heartbeat).
+struct SetTimeout {
+  base::Duration heartbeat_timeout{0};
+};
 struct PodLost {
   base::MemberId member;
   std::string reason;
@@ -90,9 +95,9 @@ struct AuditWritten {
   base::Step step;
 };
 
-using Event =
-    std::variant<Start, Tick, Received, StreamClosed, Persisted, SetTarget, PodLost, PodLeaving,
-                 NodeSuspect, FormerMembers, CheckpointNow, Drain, FailJob, Dissolve, AuditWritten>;
+using Event = std::variant<Start, Tick, Received, StreamClosed, Persisted, SetTarget, SetTimeout,
+                           PodLost, PodLeaving, NodeSuspect, FormerMembers, CheckpointNow, Drain,
+                           FailJob, Dissolve, AuditWritten>;
 
 // ---- commands
 // --------------------------------------------------------------------------------------
@@ -211,6 +216,9 @@ struct Snapshot {
   double baseline_loss = 0;  // Warm's, of any member
   std::string time_state;    // docs/metrics.md: productive, detecting, agreeing, ...
 };
+
+// A timeout is never shorter than so many beats: one that is lost must not look like a death.
+inline constexpr int kBeatsToTimeout = 5;
 
 struct Config {
   std::string job_uid;

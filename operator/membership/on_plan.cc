@@ -1,4 +1,4 @@
-// SetTarget, CheckpointNow, Drain, FailJob, Dissolve, AuditWritten: words from the plan and its
+// SetTarget, SetTimeout, CheckpointNow, Drain, FailJob, Dissolve, AuditWritten: words from the plan and its
 // shell.
 #include <algorithm>
 
@@ -13,6 +13,16 @@ void Core::OnSetTarget(const SetTarget& wanted) {
   target.min = std::max(1, target.min);
   NoteThat("target: " + std::to_string(target.desired) + " members, at least " +
            std::to_string(target.min));
+}
+
+void Core::OnSetTimeout(const SetTimeout& wanted) {
+  base::Duration& timeout = config.spec.elasticity.heartbeat_timeout;
+  const base::Duration next =
+      std::max(wanted.heartbeat_timeout, kBeatsToTimeout * config.heartbeat);
+  if (next == timeout) return;
+  timeout = next;
+  config.welcome.heartbeat_timeout_seconds = base::ToSeconds(timeout);
+  NoteThat("heartbeat timeout: " + std::to_string(base::ToSeconds(timeout)) + " s");
 }
 
 void Core::OnCheckpointNow() {

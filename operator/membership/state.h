@@ -126,6 +126,7 @@ struct Core {
   void OnStreamClosed(const StreamClosed& closed);
   void OnPersisted(const Persisted& persisted);
   void OnSetTarget(const SetTarget& target);
+  void OnSetTimeout(const SetTimeout& wanted);
   void OnPodLost(const PodLost& lost);
   void OnPodLeaving(const PodLeaving& leaving);
   void OnNodeSuspect(const NodeSuspect& suspect);

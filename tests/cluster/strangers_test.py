@@ -3,15 +3,38 @@
 import base64
 import json
 import subprocess
+import time
 
 import training_harness as harness
 from chart_test import CHART, helm
-from cluster_harness import apply, cluster, kubectl, try_kubectl, wait_until
+from cluster_harness import STATE, apply, cluster, kubectl, try_kubectl, wait_until
 from training_harness import Job, TrainingCase, container_of, leader
 
 REFUSED = 72
 PORTS = {"membership": 7420, "metrics": 8080}  # of the operator's container, by name
 TOKEN = "/var/run/secrets/muster.dev"
+
+
+def encoded(data):
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def decoded(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def signed_again(token, **claims):
+    """The token with other claims, by the key that the test cluster's API server signs with (ES256: RFC 7518, 3.4)."""
+    header, old, _ = token.split(".")
+    text = header + "." + encoded(json.dumps({**json.loads(decoded(old)), **claims}).encode())
+    der = subprocess.run(["openssl", "dgst", "-sha256", "-sign", str(STATE / "pki/sa.key")], input=text.encode(),
+                         stdout=subprocess.PIPE, check=True).stdout
+    numbers, rest = b"", der[2:]  # a sequence of two integers
+    while rest:
+        length = rest[1]
+        numbers += rest[2:2 + length].lstrip(b"\0").rjust(32, b"\0")
+        rest = rest[2 + length:]
+    return f"{text}.{encoded(numbers)}"
 
 
 def projected(audience):
@@ -98,16 +121,33 @@ class JoinTest(TrainingCase):
         self.assert_undisturbed()
 
     def test_a_token_that_nobody_gave(self):
-        parts = [base64.urlsafe_b64encode(each).decode().rstrip("=")
-                 for each in (b'{"alg":"RS256"}', b'{"aud":["muster"]}', b"no signature")]
+        parts = [encoded(each) for each in (b'{"alg":"RS256"}', b'{"aud":["muster"]}', b"no signature")]
         apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "made-up", "namespace": self.space},
                "stringData": {"token": ".".join(parts)}})
         self.pretend("made-up", [{"name": "muster-token", "secret": {"secretName": "made-up"}}])
         self.wait_refused("made-up", "does not accept the token")
         self.assert_undisturbed()
 
+    def accepted(self, token):
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+                  "spec": {"token": token, "audiences": ["muster"]}}
+        answer = kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review))
+        return json.loads(answer)["status"].get("authenticated", False)
+
+    def test_a_member_s_own_token_after_it_has_expired(self):
+        """Kubernetes gives none for less than ten minutes, so one is signed here as its API server would have."""
+        now = int(time.time())
+        token = self.token_of(self.template)
+        self.assertTrue(self.accepted(signed_again(token, exp=now + 600)), "only its time makes the next one invalid")
+        expired = signed_again(token, iat=now - 1200, nbf=now - 1200, exp=now - 600)
+        self.assertFalse(self.accepted(expired))
+        apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "expired", "namespace": self.space},
+               "stringData": {"token": expired}})
+        self.pretend("expired", [{"name": "muster-token", "secret": {"secretName": "expired"}}])
+        self.wait_refused("expired", "does not accept the token")
+        self.assert_undisturbed()
+
     def test_a_member_s_own_token_after_its_pod_has_gone(self):
-        """Kubernetes gives no token for less than ten minutes, so this is how one becomes invalid in a test."""
         member, pod = sorted(self.job.pods().items())[2]
         token = self.token_of(pod)
         kubectl("-n", self.space, "delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")

@@ -35,6 +35,8 @@ std::string Describe(const membership::Event& event) {
           return "StreamClosed " + to_string(e.stream);
         else if constexpr (std::is_same_v<E, membership::Persisted>) {
           return "Persisted " + to_string(static_cast<int>(e.outcome));
+        } else if constexpr (std::is_same_v<E, membership::SetTimeout>) {
+          return "SetTimeout " + to_string(base::ToSeconds(e.heartbeat_timeout));
         } else if constexpr (std::is_same_v<E, membership::SetTarget>) {
           return "SetTarget " + to_string(e.desired) + " min " + to_string(e.min);
         } else if constexpr (std::is_same_v<E, membership::PodLost>)

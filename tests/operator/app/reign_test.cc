@@ -282,5 +282,38 @@ TEST_F(ReignTest, AStreamIsWelcomedOrClosedByItsHello) {
   EXPECT_TRUE(std::holds_alternative<api::Welcome>(environment_.sent[1].message));
 }
 
+TEST_F(ReignTest, ATimeoutThatIsChangedIsTheMembersToo) {
+  auto reign = MakeListening();
+  for (const job::CreatePod& created : std::vector(environment_.creates)) {
+    reign->Take(Running(created));
+  }
+  job_.spec.elasticity.heartbeat_timeout = seconds(7);
+  reign->Take(Input(job::Change(job::JobChanged{job_})));
+  reign->Turn();
+  api::Hello hello;
+  hello.job_uid = job_.uid;
+  hello.token = "token";
+  hello.member = {0, 0};
+  hello.kernel_families = {"Haswell"};
+  reign->Take(Input(membership::Event(membership::Received{1, {{}, hello}})));
+  ASSERT_THAT(environment_.sent, SizeIs(1));
+  EXPECT_EQ(std::get<api::Welcome>(environment_.sent[0].message).heartbeat_timeout_seconds, 7);
+}
+
+TEST_F(ReignTest, ADeletionOfTheJobThatChangesNothingIsAskedForEachFiveSeconds) {
+  job_.spec.ttl_seconds_after_finished = 0;
+  job_.status.state = api::JobState::kSucceeded;
+  job_.status.conditions.push_back(
+      {"Succeeded", "True", "AllStepsCommitted", "done", clock_.WallNow() - seconds(1)});
+  auto reign = Make(true);
+  reign->Begin();
+  reign->Take(Answer(api::PersistOutcome::kOk));
+  for (int i = 0; i < 110; ++i) {
+    clock_.Advance(milliseconds(100));
+    reign->Turn();
+  }
+  EXPECT_THAT(environment_.deleted_jobs, SizeIs(3));
+}
+
 }  // namespace
 }  // namespace muster::app

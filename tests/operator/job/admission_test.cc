@@ -270,6 +270,7 @@ TEST(EndTest, TheJobItselfGoesAfterItsTimeToLive) {
   ASSERT_TRUE(plan.delete_job);
   EXPECT_EQ(plan.delete_job->reason, "TtlExpired");
   EXPECT_THAT(plan.delete_job->message, HasSubstr("ttlSecondsAfterFinished = 30"));
+  EXPECT_EQ(plan.look_again, At(35)) << "where it was refused it is asked for again";
   // Neither one that has not ended, nor one whose end nobody can date, nor one machine's.
   o->job.status.state = api::JobState::kRunning;
   EXPECT_EQ(MakePlan(*o, At(30)).delete_job, std::nullopt);

@@ -101,6 +101,26 @@ TEST(MachineTest, SilentMemberIsEvictedAndFencedWhenItWakes) {
   rig.ExpectGolden("silence");
 }
 
+TEST(MachineTest, AnotherHeartbeatTimeoutHoldsAtOnceAndForWhoComesLater) {
+  struct Case {
+    int timeout_ms, evicted_after_ms;
+  };
+  // Five beats of 200 ms that its members were told are the least.
+  for (const Case& c : {Case{3000, 3000}, Case{500, 1000}, Case{1000, 1000}}) {
+    SCOPED_TRACE(c.timeout_ms);
+    Rig rig = RunningAtLeast(3, 1, 2);
+    rig.Do(SetTimeout{std::chrono::milliseconds(c.timeout_ms)}, "timeout").Silence(M(1));
+    rig.After(c.evicted_after_ms - 20);
+    EXPECT_THAT(Only<Evicted>(rig.Take()), IsEmpty());
+    rig.After(120);
+    EXPECT_THAT(Only<Evicted>(rig.Take()), SizeIs(1));
+    rig.Hello(M(1, 1));
+    const auto welcomes = Said<api::Welcome>(rig.Take());
+    ASSERT_THAT(welcomes, SizeIs(1));
+    EXPECT_EQ(welcomes[0].heartbeat_timeout_seconds, c.evicted_after_ms / 1000.0);
+  }
+}
+
 TEST(MachineTest, ANodeThatIsNotReadyShortensTheWaitForTheSilentAndIsTakenBack) {
   struct Case {
     bool silent, taken_back;
