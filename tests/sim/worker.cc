@@ -22,6 +22,7 @@ session::Config MakeConfig(base::MemberId id, const std::string& node) {
   config.pid = 1000 + id.ordinal * 100 + id.incarnation;
   config.build_id = "build";
   config.kernel_families = {"scalar"};
+  config.reports_at_once = 2;  // so that there is a backlog in 30 steps
   return config;
 }
 }  // namespace

@@ -8,7 +8,7 @@ base::Duration RetryDelay(int failures, base::Duration without, base::SplitMix* 
   using std::chrono::milliseconds;
   constexpr base::Duration kFirst = milliseconds(20);
   const base::Duration cap =
-      without < std::chrono::seconds(10) ? milliseconds(200) : milliseconds(1000);
+      without < std::chrono::seconds(10) ? milliseconds(200) : milliseconds(500);
   // Past six doublings the cap holds anyhow; the bound keeps the shift defined.
   const base::Duration whole = std::min<base::Duration>(cap, kFirst * (1 << std::min(failures, 6)));
   // Half of it for certain: members that lost the same coordinator must neither storm nor sleep.

@@ -1,6 +1,7 @@
 // How long to wait before the next attempt to connect (M11): from 20 ms doubling to 200 ms during
-// the first ten seconds without a stream, then to one second, each between half and the whole of it
-// by chance.
+// the first ten seconds without a stream, then to half a second, each between half and the whole of it
+// by chance. With the attempt itself, which may take as long, that is a second: a new coordinator gives
+// members no longer than that to return when the job's heartbeatTimeout is short (M1).
 #pragma once
 
 #include "operator/base/rng.h"

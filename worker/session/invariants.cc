@@ -40,6 +40,7 @@ std::vector<std::string> Invariants(const Session& session) {
   hold(std::is_sorted(s.reports.begin(), s.reports.end(),
                       [](const auto& a, const auto& b) { return a.step < b.step; }),
        "reports are in the order of steps");
+  hold(s.reports_told <= s.reports.size(), "what was told of is kept until it is acknowledged");
   hold(s.reports.empty() || s.reports.back().step <= s.committed,
        "only committed steps are reported");
   std::vector<api::Slot> assigned = s.assigned;

@@ -42,8 +42,8 @@ void Session::State::OnApplied(const Applied& event) {
   if (report.samples.empty()) {
     for (auto& [slot, samples] : sums.samples) report.samples.push_back({slot, samples});
   }
-  reports.push_back(report);
-  Tell(std::move(report));
+  reports.push_back(std::move(report));
+  TellReports();
   out.push_back(LearnStepTime{effort.compute_seconds + effort.reduce_seconds});
 
   effort = Effort{.step = event.step.Next()};

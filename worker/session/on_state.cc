@@ -1,5 +1,7 @@
 // Where the state of a view comes from when it is not there already: the seed, a checkpoint, the
 // others.
+#include <algorithm>
+
 #include "worker/session/state.h"
 
 namespace muster::session {
@@ -10,6 +12,7 @@ void Session::State::OnStateMade(const StateMade& event) {
   digest = event.digest;
   exponents = event.exponents;
   reports.clear();
+  reports_told = 0;
   if (source == Source::kFresh) StateThere();
 }
 
@@ -20,6 +23,7 @@ void Session::State::OnStateRestored(const StateRestored& event) {
   exponents = event.exponents;
   // A roll-back: what was committed after it never counts.
   while (!reports.empty() && reports.back().step > event.step) reports.pop_back();
+  reports_told = std::min(reports_told, reports.size());
   if (source == Source::kCheckpoint) StateThere();
 }
 

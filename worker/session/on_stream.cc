@@ -12,7 +12,8 @@ void Session::State::OnStreamUp() {
   Tell(MakeHello());
   const bool in_waiting_room = loaded && installed_epoch == base::Epoch();
   if (in_waiting_room) Tell(loaded->warm);
-  for (const api::Committed& report : reports) Tell(report);
+  reports_told = 0;
+  TellReports();
   if (installed_report) Tell(*installed_report);
   if (ready_report) Tell(*ready_report);
   if (evaluated_report) Tell(*evaluated_report);
@@ -21,6 +22,12 @@ void Session::State::OnStreamUp() {
   if (suspect_report) Tell(*suspect_report);
   if (cannot_report) Tell(*cannot_report);
   if (grace_ends) Tell(api::Leave{std::max(0.0, base::ToSeconds(*grace_ends - now))});
+}
+
+void Session::State::TellReports() {
+  while (stream_up && reports_told < std::min(reports.size(), config.reports_at_once)) {
+    Tell(reports[reports_told++]);
+  }
 }
 
 void Session::State::OnReceived(const api::FromCoordinator& message) {
@@ -71,7 +78,11 @@ void Session::State::OnFinish(const api::Finish& message) {
 
 // All members have it: the report is no longer needed, and rank 0 may write the step's line.
 void Session::State::OnCommitAck(const api::CommitAck& message) {
-  while (!reports.empty() && reports.front().step <= message.step) reports.pop_front();
+  while (!reports.empty() && reports.front().step <= message.step) {
+    reports.pop_front();
+    if (reports_told > 0) --reports_told;
+  }
+  TellReports();
   if (installed_report && installed_report->resume_step <= message.step) installed_report.reset();
   if (evaluated_report && evaluated_report->step < message.step) evaluated_report.reset();
   if (rank == 0) Guarded(WriteStepLine{message.step});

@@ -274,6 +274,9 @@ struct Config {
   std::int64_t pid = 0;
   std::string build_id;
   std::vector<std::string> kernel_families;  // best first; one only after a re-exec pinned it
+  // Reports of steps that are on their way and not acknowledged; the others wait. A job that trained
+  // through an outage of the coordinator owes one for each step of it, and no queue holds them all.
+  std::size_t reports_at_once = 128;
 };
 
 class Session {

@@ -69,6 +69,7 @@ struct Session::State {
 
   // ---- what the coordinator has not acknowledged, sent again after StreamUp
   std::deque<api::Committed> reports;
+  std::size_t reports_told = 0;  // of them, from the front, over the stream that is up
   std::optional<api::Installed> installed_report;
   std::optional<api::Ready> ready_report;  // set: phase Ready
   std::optional<api::Evaluated> evaluated_report;
@@ -136,6 +137,7 @@ struct Session::State {
   // on_welcome.cc, on_stream.cc
   void OnStreamUp();
   void OnReceived(const api::FromCoordinator& message);
+  void TellReports();
   void OnWelcome(const api::Welcome& message);
   void OnLoaded(const Loaded& event);
   void OnBeatSent(std::uint64_t sequence);

@@ -18,8 +18,8 @@ TEST(BackoffTest, DoublesToItsCapWithChanceInTheUpperHalf) {
   const Case cases[] = {
       {0, seconds(0), milliseconds(20)},     {1, seconds(0), milliseconds(40)},
       {3, seconds(9), milliseconds(160)},    {4, seconds(9), milliseconds(200)},
-      {1000, seconds(9), milliseconds(200)}, {5, seconds(10), milliseconds(640)},
-      {6, seconds(60), milliseconds(1000)},  {1000, seconds(60), milliseconds(1000)},
+      {1000, seconds(9), milliseconds(200)}, {5, seconds(10), milliseconds(500)},
+      {6, seconds(60), milliseconds(500)},   {1000, seconds(60), milliseconds(500)},
   };
   base::SplitMix chance(7);
   for (const Case& c : cases) {

@@ -80,18 +80,21 @@ ViewBuilder& ViewBuilder::Restore(std::int64_t step) {
 }
 
 namespace {
-Config MakeConfig(std::int32_t ordinal) {
+Config MakeConfig(std::int32_t ordinal, std::size_t reports_at_once) {
   Config config;
   config.job_uid = "uid";
   config.token = "token";
   config.member = Id(ordinal);
   config.node = "node-0";
+  config.reports_at_once = reports_at_once;
   return config;
 }
 }  // namespace
 
 Bench::Bench(std::int32_t ordinal, Options options)
-    : options_(options), session_(MakeConfig(ordinal)), now_(std::chrono::seconds(100)) {}
+    : options_(options),
+      session_(MakeConfig(ordinal, options.reports_at_once)),
+      now_(std::chrono::seconds(100)) {}
 
 std::vector<std::string> Bench::Do(const Event& event) {
   std::vector<std::string> lines;

@@ -41,6 +41,7 @@ class Bench {
     std::int64_t steps = 10;
     std::int64_t checkpoint_every = 0;
     std::int64_t evaluate_every = 0;
+    std::size_t reports_at_once = 128;
   };
   explicit Bench(std::int32_t ordinal = 0) : Bench(ordinal, Options{}) {}
   Bench(std::int32_t ordinal, Options options);

@@ -91,5 +91,29 @@ TEST_F(ContactTest, EveryPhaseSpeaksAgainAfterALostStream) {
   EXPECT_THAT(b.Do(StreamUp{}), Contains("Send CannotReach e3 1.0 (refused)"));
 }
 
+// A coordinator that was away for 2,000 steps was sent them all at once, more than the stream's queue
+// takes: the stream was cut, and so was each after it.
+TEST(BacklogTest, ReportsThatNobodyHasAcknowledgedGoSomeAtATime) {
+  Bench b{0, {.steps = 20, .checkpoint_every = 0, .evaluate_every = 0, .reports_at_once = 2}};
+  b.Warm();
+  b.Install(ViewBuilder(1, {0, 1}).Fresh());
+  b.Do(StreamDown{});
+  for (int step = 1; step <= 5; ++step) b.FullStep();
+  const auto reports = [](const std::vector<std::string>& lines) {
+    std::vector<std::string> steps;
+    for (const std::string& line : lines) {
+      if (line.starts_with("Send Committed")) steps.push_back(line.substr(18, 6));
+    }
+    return steps;
+  };
+  EXPECT_THAT(reports(b.Do(StreamUp{})), ElementsAre("step=1", "step=2"));
+  EXPECT_THAT(reports(b.Hear(api::CommitAck{base::Step(0)})), IsEmpty());
+  EXPECT_THAT(reports(b.Hear(api::CommitAck{base::Step(1)})), ElementsAre("step=3"));
+  EXPECT_THAT(reports(b.Do(StreamUp{})), ElementsAre("step=2", "step=3")) << "another stream";
+  EXPECT_THAT(reports(b.Hear(api::CommitAck{base::Step(4)})), ElementsAre("step=5"))
+      << "acknowledged by what another coordinator had heard";
+  EXPECT_THAT(reports(b.Hear(api::CommitAck{base::Step(5)})), IsEmpty());
+}
+
 }  // namespace
 }  // namespace muster::session
