@@ -33,9 +33,9 @@ bool Core::Accounts(const Member& m, base::Step step, bool* acked_before) const 
   if (of_step.contains(m.id) || m.covered >= step) return true;
   // Reports come in order after a Hello; one of a later step means that this one was acknowledged.
   const bool skipped_over = m.reported > step;
-  const bool silent =
-      m.stream && m.committed >= step &&
-      now - std::max(m.hello_at, m.reported_at) >= config.spec.elasticity.heartbeat_timeout;
+  // Who has begun to report goes on to the step, however long that takes: some at a time.
+  const bool silent = m.stream && m.committed >= step && m.reported == base::Step() &&
+                      now - m.hello_at >= config.spec.elasticity.heartbeat_timeout;
   if (!skipped_over && !silent) return false;
   *acked_before = true;
   return true;

@@ -7,7 +7,6 @@ namespace muster::membership {
 void Core::OnMessage(Member& m, const api::Committed& committed) {
   if (committed.epoch < rolled_back_epoch || !InRecord(m.id)) return;
   m.reported = std::max(m.reported, committed.step);
-  m.reported_at = now;
   if (committed.step >= m.committed) {
     m.committed = committed.step;
     m.digest = committed.digest;

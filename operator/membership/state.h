@@ -41,11 +41,10 @@ struct Member {
   std::int64_t pid = 0;
   std::optional<StreamId> stream;
   base::Time hello_at;
-  base::Time reported_at;  // its last Committed; they come some at a time
-  bool hello = false;      // said Hello in this reign
-  bool told = false;       // was sent a view, or says so: it takes part in Interrupt and Ready
-  bool ready = false;      // answered since it last was sent a view
-  bool warm = false;       // M9
+  bool hello = false;  // said Hello in this reign
+  bool told = false;   // was sent a view, or says so: it takes part in Interrupt and Ready
+  bool ready = false;  // answered since it last was sent a view
+  bool warm = false;   // M9
   base::Time warm_since;
   bool dead = false;  // evicted: fenced for ever
   std::string dead_reason;

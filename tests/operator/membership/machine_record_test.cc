@@ -137,6 +137,18 @@ TEST(RestartTest, AdoptsTheViewThatAllReport) {
   rig.ExpectGolden("restart_adopt");
 }
 
+// Reports of a backlog come some at a time: the pause between them may be the coordinator's own.
+TEST(RestartTest, WhoHasBegunToReportIsWaitedFor) {
+  Rig rig(After(Before()));
+  rig.Start();
+  for (const int ordinal : {0, 1, 2}) rig.Hello(M(ordinal), Training(6, 9));
+  rig.Committed({M(0), M(1), M(2)}, 6, 7).After(1500).Take();
+  rig.Committed({M(0), M(2)}, 6, 8).After(1500);
+  EXPECT_THAT(Only<StepCommitted>(rig.Take()), IsEmpty());
+  rig.Committed({M(1)}, 6, 8);
+  EXPECT_THAT(Only<StepCommitted>(rig.Take()), SizeIs(1));
+}
+
 TEST(RestartTest, InterruptsWhenOneIsMissing) {
   Rig rig(After(Before()));
   rig.Start().Hello(M(0), Training(6, 8)).Hello(M(2), Training(6, 9));
