@@ -13,6 +13,7 @@
 #include "operator/runtime/bounded_queue.h"
 #include "operator/runtime/http_endpoint.h"
 #include "operator/runtime/signals.h"
+#include "operator/runtime/take_some.h"
 
 namespace muster::app {
 namespace {
@@ -65,15 +66,16 @@ absl::StatusOr<local::Opening> WaitForOpening(Inbox& inbox, const runtime::Clock
 absl::Status Drive(Reign& reign, Inbox& inbox, const runtime::Logger& log) {
   reign.Begin();
   while (!reign.ended()) {
-    auto letter = inbox.PopUntil(reign.NextWake());
-    for (int i = 0; letter && i < kMostInputsAtOnce; ++i, letter = inbox.TryPop()) {
-      if (const auto* stop = std::get_if<Stop>(&*letter)) {
-        log.Info("coordinator", stop->why);
-        return absl::OkStatus();
-      }
+    std::optional<Stop> stopped;
+    runtime::TakeSome(inbox, reign.NextWake(), kMostInputsAtOnce, [&](Letter letter) {
+      if (stopped || reign.ended()) return;
+      if (auto* stop = std::get_if<Stop>(&letter)) stopped = std::move(*stop);
       // A second Opening says nothing new: one connection is one Opening.
-      if (auto* input = std::get_if<Input>(&*letter)) reign.Take(std::move(*input));
-      if (reign.ended()) break;
+      if (auto* input = std::get_if<Input>(&letter)) reign.Take(std::move(*input));
+    });
+    if (stopped) {
+      log.Info("coordinator", stopped->why);
+      return absl::OkStatus();
     }
     if (!reign.ended()) reign.Turn();
   }

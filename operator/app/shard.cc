@@ -12,6 +12,7 @@
 #include "operator/job/plan.h"
 #include "operator/job/rules.h"
 #include "operator/runtime/entropy.h"
+#include "operator/runtime/take_some.h"
 
 namespace muster::app {
 namespace {
@@ -81,10 +82,8 @@ Shard::~Shard() { Close(); }
 
 void Shard::Run() {
   while (!inbox_.closed()) {
-    auto letter = inbox_.PopUntil(NextWake());
-    for (int i = 0; letter && i < kMostLettersAtOnce; ++i, letter = inbox_.TryPop()) {
-      Take(std::move(*letter));
-    }
+    runtime::TakeSome(inbox_, NextWake(), kMostLettersAtOnce,
+                      [this](Letter letter) { Take(std::move(letter)); });
     TurnAll();
   }
   // On the thread that used them.

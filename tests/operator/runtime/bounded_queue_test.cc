@@ -9,6 +9,7 @@
 
 #include "gtest/gtest.h"
 #include "operator/runtime/clock.h"
+#include "operator/runtime/take_some.h"
 
 namespace muster::runtime {
 namespace {
@@ -25,6 +26,20 @@ TEST(BoundedQueueTest, GivesValuesInOrder) {
   EXPECT_EQ(queue.PopUntil(base::Time()), 3)
       << "a value that is there beats a deadline that is over";
   EXPECT_EQ(queue.TryPop(), std::nullopt);
+}
+
+// The one after the last that was taken used to be taken off the queue too, and lost.
+TEST(BoundedQueueTest, WhatIsNotTakenInOneGoIsTakenInTheNext) {
+  BoundedQueue<int> queue(10, WhenFull::kBlock);
+  for (int i = 0; i < 7; ++i) queue.Push(i);
+  std::vector<int> taken;
+  std::vector<std::size_t> after;
+  for (int go = 0; go < 4; ++go) {
+    TakeSome(queue, base::Time(), 3, [&](int value) { taken.push_back(value); });
+    after.push_back(taken.size());
+  }
+  EXPECT_EQ(taken, (std::vector<int>{0, 1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(after, (std::vector<std::size_t>{3, 6, 7, 7}));
 }
 
 TEST(BoundedQueueTest, DropsAndCountsWhenFullAndToldTo) {
