@@ -56,12 +56,12 @@ struct SetTarget {
   std::int32_t desired = 0;
   std::int32_t min = 1;
 };
-// The cluster's word: the pod is gone or Failed; evicts (M3).
 // The job's heartbeatTimeout was changed. Members that are here go on beating as they were told, so it
 // is never less than five of their beats (Config::heartbeat).
 struct SetTimeout {
   base::Duration heartbeat_timeout{0};
 };
+// The cluster's word: the pod is gone or Failed; evicts (M3).
 struct PodLost {
   base::MemberId member;
   std::string reason;
