@@ -106,13 +106,21 @@ thaw_node() {
   freeze_cgroup "$NAME/$1" 0
 }
 
-# compact_etcd: forgets every past revision, so that a watch or a list that wants one is answered 410.
+# compact_etcd: forgets every past revision, so that a watch or a list that wants one is answered 410. The API server may
+# be stopped meanwhile: etcd itself says which revision is the last.
 compact_etcd() {
-  local pki=$STATE/pki revision
-  revision=$(admin_kubectl get --raw=/api/v1/namespaces?limit=1 | grep -oE '"resourceVersion":"[0-9]+"' | head -n 1 |
-    tr -dc 0-9)
-  [ -n "$revision" ] || die "compact: the API server did not say its revision"
-  curl -sS --fail --max-time 10 --cacert "$pki/etcd-ca.crt" --cert "$pki/etcd-client.crt" --key "$pki/etcd-client.key" \
-    https://127.0.0.1:12379/v3/kv/compaction -d "{\"revision\": \"$revision\", \"physical\": true}" >/dev/null ||
-    die "compact: etcd refused to forget what is older than revision $revision"
+  local revision answer
+  revision=$(ask_etcd range '{"key": "Lw==", "keys_only": true, "limit": 1}' | grep -oE '"revision":"[0-9]+"' |
+    head -n 1 | tr -dc 0-9)
+  [ -n "$revision" ] || die "compact: etcd did not say its revision"
+  answer=$(ask_etcd compaction "{\"revision\": \"$revision\", \"physical\": true}") ||
+    [[ $answer = *"has been compacted"* ]] ||
+    die "compact: etcd refused to forget what is older than revision $revision: $answer"
+}
+
+# ask_etcd WHAT BODY: one call of etcd's JSON gateway.
+ask_etcd() {
+  local pki=$STATE/pki
+  curl -sS --fail-with-body --max-time 10 --cacert "$pki/etcd-ca.crt" --cert "$pki/etcd-client.crt" --key "$pki/etcd-client.key" \
+    "https://127.0.0.1:12379/v3/kv/$1" -d "$2"
 }
