@@ -229,10 +229,8 @@ job::Observed Observation::Observe(const membership::Snapshot& snapshot, const I
   out.reign_spec_hash = reign_spec_hash_;
 
   job::MembershipView& view = out.membership;
-  std::int64_t highest = snapshot.committed.value;
   for (const membership::MemberSnapshot& member : snapshot.members) {
     view.members.push_back({member.id, member.in_view, member.leaving, member.released});
-    highest = std::max(highest, member.committed.value);
   }
   // Until they have said hello again, the record alone knows that these train.
   for (base::MemberId member : snapshot.record.newest.members) {
@@ -250,7 +248,7 @@ job::Observed Observation::Observe(const membership::Snapshot& snapshot, const I
   view.size = snapshot.size;
   view.reached = reached_;
   view.had_view = had_view_;
-  view.finishing = highest >= job_.spec.training.steps;
+  view.finishing = snapshot.finishing;
   if (snapshot.below_min_since) {
     view.below_min_since = at.wall - (at.now - *snapshot.below_min_since);
   }

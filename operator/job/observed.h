@@ -100,7 +100,7 @@ struct MembershipView {
   std::int32_t size = 0;     // of the view in force; 0: none
   std::int32_t reached = 0;  // the target that a view last had in full; 0: none yet
   bool had_view = false;
-  bool finishing = false;                         // M8: the last step is committed somewhere
+  bool finishing = false;  // M8: somebody holds the state after the last step
   std::optional<base::WallTime> below_min_since;  // M8; only after a first view
   std::optional<Verdict> checkpoint_problem;      // the last checkpoint could not be written
   bool succeeded = false;

@@ -209,6 +209,7 @@ struct Snapshot {
   std::vector<MemberSnapshot> members;  // view in rank order, then leavers, then the waiting room
   std::int32_t size = 0;                // of the view in force; 0: none
   base::Step committed;                 // lowest of the view (M12)
+  bool finishing = false;               // M8: somebody holds the state after the last step
   bool below_min = false;
   std::optional<base::Time> below_min_since;  // only after a first view
   bool succeeded = false;

@@ -115,6 +115,10 @@ Snapshot SnapshotOf(const Core& core) {
       s.members.push_back(Describe(core, m));
     }
   }
+  for (const auto& [id, m] : core.members) {
+    const bool there = !m.dead && !m.released && m.has_state;
+    s.finishing = s.finishing || (there && m.committed >= core.LastStep());
+  }
   const bool had_view = core.record && core.record->newest.epoch.value > 0;
   s.below_min = core.below_min_since.has_value();
   s.below_min_since = core.below_min_since;

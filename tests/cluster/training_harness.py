@@ -258,8 +258,8 @@ class TrainingCase(ClusterCase):
             self.assert_no_checkpoint_read(job, survivors)
 
     def assert_each_slot_once(self, job, unheard=0):
-        """In the audit. Of so many steps it lacks the line: a member has died with what it had computed of them while
-        nobody was there to hear of it."""
+        """In the audit. Of so many steps it may lack the line: a member has died with what it had computed of them
+        while nobody was there to hear of it, or together with the only one who had."""
         training = job.body["spec"]["training"]
         file = AUDIT / f"{self.space}_{job.name}.jsonl"
         # The last step's line may follow the status that tells of the end.

@@ -91,7 +91,8 @@ class PowerTest(TrainingCase):
         self.tell(f"another operator leads {time.monotonic() - began:.1f} s after the power went")
         wait_until(lambda: len(job.rescales()) >= 2 and job.status()["membership"]["term"] == 2, 30, "the worker is evicted")
         self.tell(f"the survivors have a new view {time.monotonic() - began:.1f} s after the power went")
-        self.assert_exact(job, survivors)
+        # What the lost worker said of its last step may have gone with the leader.
+        self.assert_exact(job, survivors, unheard=1)
 
 
 class LinkTest(TrainingCase):

@@ -40,6 +40,17 @@ Coordinator* Cluster::Leader() const {
   return nullptr;
 }
 
+void Cluster::CheckLines() const {
+  if (job.spec.checkpoint.path.empty()) return;
+  std::int64_t next = 1;
+  for (const std::int64_t step : disk.lines()) {
+    if (step != next) break;
+    ++next;
+  }
+  if (next == job.spec.training.steps + 1 && next == std::ssize(disk.lines()) + 1) return;
+  world.Violation("steps.jsonl lacks the line of step " + std::to_string(next));
+}
+
 bool Cluster::Over() const { return succeeded && Living().empty(); }
 
 void Cluster::Ended(Worker& worker) {
@@ -105,7 +116,7 @@ job::Observed Cluster::Observe(const Coordinator& leader) const {
   view.size = snapshot.size;
   view.reached = reached_;
   view.had_view = snapshot.record.newest.epoch != base::Epoch();
-  view.finishing = snapshot.committed.value >= job.spec.training.steps;
+  view.finishing = snapshot.finishing;
   view.succeeded = snapshot.succeeded;
   view.listening_since = leader.since();
   return observed;

@@ -47,6 +47,8 @@ class Cluster {
   void StartCoordinator();
   const std::vector<std::unique_ptr<Coordinator>>& coordinators() const { return coordinators_; }
   bool Over() const;
+  // steps.jsonl has each step once, in order; there is none without a checkpoint path.
+  void CheckLines() const;
 
   // Told by the processes.
   void Ended(Worker& worker);

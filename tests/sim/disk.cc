@@ -46,6 +46,13 @@ void Disk::DamageNewest() {
   if (record_ && record_->checkpoint) damaged_.insert(record_->checkpoint->digest);
 }
 
+void Disk::AppendLines(const std::set<std::int64_t>& remembered, std::int64_t step) {
+  const std::int64_t last = lines_.empty() ? 0 : lines_.back();
+  for (auto it = remembered.upper_bound(last); it != remembered.end() && *it <= step; ++it) {
+    lines_.push_back(*it);
+  }
+}
+
 void Disk::Written(const std::string& digest, const ModelState& state) {
   manifests[digest] = state;
   damaged_.erase(digest);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "operator/api/view.h"
 #include "tests/sim/numbers.h"
@@ -30,6 +31,10 @@ class Disk {
   bool Damaged(const std::string& digest) const { return damaged_.contains(digest); }
   void Written(const std::string& digest, const ModelState& state);
 
+  // steps.jsonl (worker/app/step_lines.h): the remembered lines up to `step` that come after its last.
+  void AppendLines(const std::set<std::int64_t>& remembered, std::int64_t step);
+  const std::vector<std::int64_t>& lines() const { return lines_; }
+
   std::map<std::string, ModelState> manifests;  // by digest
 
  private:
@@ -39,6 +44,7 @@ class Disk {
   std::optional<api::Record> record_;
   std::map<base::MemberId, base::Time> unnamed_;
   std::set<std::string> damaged_;  // digests
+  std::vector<std::int64_t> lines_;
 };
 
 bool Names(const api::RecordedView& view, base::MemberId member);

@@ -95,6 +95,9 @@ std::vector<Fault> DrawFaults(World& world, std::int64_t steps, std::int32_t cou
     fault.kind = static_cast<FaultKind>(world.Below(13));
     // All at once ends the job's memory: rarely, or nothing but roll-backs would be tested.
     const bool all = fault.kind == FaultKind::kKillAll || fault.kind == FaultKind::kDamage;
+    // A third in a row would end the job, and rightly (E8).
+    const auto before = std::ranges::count(faults, FaultKind::kChecksum, &Fault::kind);
+    if (fault.kind == FaultKind::kChecksum && before == 2) fault.kind = FaultKind::kKill;
     if (all && world.Chance(0.7)) fault.kind = FaultKind::kKill;
     // Faults often strike together, or into the recovery from the one before.
     const bool together = i > 0 && world.Chance(0.4);

@@ -70,6 +70,7 @@ ScheduleResult RunSchedule(std::uint64_t seed, std::int32_t count, bool tracing)
                                          : "step " + std::to_string(cluster.highest)));
     }
   }
+  if (cluster.Over()) cluster.CheckLines();
   result.violations = world.violations();
   result.events = world.events();
   result.roll_backs = cluster.roll_backs;

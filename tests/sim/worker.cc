@@ -129,6 +129,8 @@ void Worker::Kill() {
 
 void Worker::Exit(const session::Exit& exit) {
   exit_code_ = static_cast<int>(exit.code);
+  // The process waits for its disk lane.
+  if (exit.code == api::ExitCode::kSucceeded) cluster_.disk.AppendLines(lines_, lines_due_);
   Kill();
 }
 
@@ -177,7 +179,8 @@ void Worker::Fetch(const api::View& view, std::uint64_t fetch, base::Time began)
   }
   Worker* source = sources[world_.Below(sources.size())];
   const ModelState copy = *source->Serving(view.epoch);
-  Later(world_.Micros(5000, 60000), [this, view, fetch, began, source, copy] {
+  const std::set<std::int64_t> lines = source->lines();
+  Later(world_.Micros(5000, 60000), [this, view, fetch, began, source, copy, lines] {
     if (fetch_ != fetch) return;
     const ModelState* still = source->Serving(view.epoch);
     if (still == nullptr || *still != copy) {
@@ -186,6 +189,7 @@ void Worker::Fetch(const api::View& view, std::uint64_t fetch, base::Time began)
     }
     fetch_ = 0;
     training_.Receive(copy);
+    lines_.insert(lines.begin(), lines.end());
     Post(session::StateReceived{view.epoch, base::Step(copy.step), Digest(copy), 0.05,
                                 copy.exponents});
   });
@@ -216,6 +220,7 @@ void Worker::Committed(const ModelState& state) {
   applied.loss = 1.0 / static_cast<double>(state.step);
   applied.tokens = 64;
   applied.exponents = state.exponents;
+  lines_.insert(state.step);
   Post(applied);
 }
 

@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,7 @@ class Worker {
 
   // State transfer.
   const ModelState* Serving(base::Epoch epoch) const;
+  const std::set<std::int64_t>& lines() const { return lines_; }
 
  private:
   void Beat();
@@ -91,6 +93,8 @@ class Worker {
   std::uint64_t fetch_ = 0;  // number of the fetch in progress; 0: none
   std::uint64_t fetches_ = 0;
   std::optional<session::ServeState> serving_;
+  std::set<std::int64_t> lines_;  // steps whose line it remembers
+  std::int64_t lines_due_ = 0;    // up to which its disk lane writes them
 };
 
 }  // namespace muster::sim

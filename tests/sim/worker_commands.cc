@@ -40,6 +40,7 @@ void Worker::WriteManifest(const session::WriteManifest& order) {
     } else {
       done.written.manifest_digest =
           "m" + std::to_string(order.order.step.value) + "e" + std::to_string(order.epoch.value);
+      cluster_.disk.AppendLines(lines_, order.order.step.value);
       cluster_.disk.Written(done.written.manifest_digest, copy->second);
       if (order.order.final)
         done.written.weights_digest = "w" + std::to_string(Digest(copy->second));
@@ -119,8 +120,10 @@ void Worker::ObeyShell(const session::Command& command) {
     WriteManifest(*manifest);
   } else if (std::holds_alternative<session::PublishCheckpoint>(command)) {
     MayWrite("a checkpoint's copy");
-  } else if (std::holds_alternative<session::WriteStepLine>(command)) {
+  } else if (const auto* line = std::get_if<session::WriteStepLine>(&command)) {
     MayWrite("a step's line");
+    lines_due_ = std::max(lines_due_, line->step.value);
+    Later(world_.Micros(20, 3000), [this] { cluster_.disk.AppendLines(lines_, lines_due_); });
   }
 }
 

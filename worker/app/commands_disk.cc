@@ -94,6 +94,8 @@ void Worker::On(const session::WriteManifest& c) {
     api::ManifestWritten written;
     written.epoch = c.epoch;
     written.step = c.order.step;
+    // Whoever restores this checkpoint has only the lines that come after it.
+    WriteLines(c.order.step);
     auto result = WriteManifest(c);
     if (result.ok()) {
       written.manifest_digest = result->digest;
@@ -115,11 +117,13 @@ void Worker::On(const session::PublishCheckpoint& c) {
 }
 
 void Worker::On(const session::WriteStepLine& c) {
+  disk_.Post([this, step = c.step] { WriteLines(step); });
+}
+
+void Worker::WriteLines(base::Step step) {
   if (job_->step_lines == nullptr) return;
-  disk_.Post([this, step = c.step] {
-    auto status = job_->step_lines->WriteThrough(step);
-    if (!status.ok()) log_.Warning("steps.jsonl", base::Message(status));
-  });
+  const absl::Status status = job_->step_lines->WriteThrough(step);
+  if (!status.ok()) log_.Warning("steps.jsonl", base::Message(status));
 }
 
 }  // namespace muster::app

@@ -65,6 +65,7 @@ void Worker::On(const session::ServeState& c) {
   state.step = c.step;
   state.digest = c.digest;
   state.header = train::EncodeHeader(job_->trainer->header());
+  if (job_->step_lines != nullptr) state.beside = job_->step_lines->Newest();
   state.regions = job_->trainer->ServeRegions();
   breakpoints_.At("transfer", c.step);
   job_->server->Serve(std::move(state));
@@ -106,6 +107,7 @@ void Worker::On(const session::FetchState& c) {
       Push(session::StateFailed{c.view.epoch, {}, base::Message(digest.status())});
       return;
     }
+    if (job_->step_lines != nullptr) job_->step_lines->RememberOf(result.state.beside);
     last_applied_ = Now();
     log_.Info("transfer", "received the state",
               {{"step", result.state.step}, {"bytes", result.state.bytes}});

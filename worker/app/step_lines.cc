@@ -8,6 +8,9 @@
 #include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <iterator>
+#include <optional>
+#include <utility>
 
 namespace muster::app {
 namespace {
@@ -19,14 +22,25 @@ void AppendNumber(std::string& out, const char* key, double value) {
   out += ",\"" + std::string(key) + "\":" + std::string(text, end);
 }
 
-// Appends with one write; a short write is an error (the disk is full).
-absl::Status AppendToFile(const std::string& path, const std::string& text) {
+constexpr std::string_view kKey = "{\"step\":";
+
+std::optional<base::Step> StepOf(std::string_view line) {
+  if (!line.starts_with(kKey)) return std::nullopt;
+  std::int64_t step = 0;
+  const auto end = line.data() + line.size();
+  if (std::from_chars(line.data() + kKey.size(), end, step).ec != std::errc()) return std::nullopt;
+  return base::Step(step);
+}
+
+// Appends with one write; a short write is an error (the disk is full). Gives the file's length then.
+absl::StatusOr<std::int64_t> AppendToFile(const std::string& path, const std::string& text) {
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd < 0) return base::Unavailable("cannot open " + path + ": " + base::ErrnoText(errno));
   const ssize_t n = write(fd, text.data(), text.size());
   const int error = n < 0 ? errno : ENOSPC;
+  const off_t length = lseek(fd, 0, SEEK_CUR);
   close(fd);
-  if (n == static_cast<ssize_t>(text.size())) return absl::OkStatus();
+  if (n == static_cast<ssize_t>(text.size())) return length;
   return base::ResourceExhausted("cannot write " + path + ": " + base::ErrnoText(error));
 }
 
@@ -44,10 +58,37 @@ std::string ToJson(const StepLine& line) {
   return out;
 }
 
+void StepLines::Keep(base::Step step, std::string text) {
+  lines_.insert_or_assign(step, std::move(text));
+  while (lines_.size() > kRemembered) lines_.erase(lines_.begin());
+}
+
 void StepLines::Remember(const StepLine& line) {
   std::lock_guard lock(mutex_);
-  lines_[line.step] = line;
-  while (lines_.size() > kRemembered) lines_.erase(lines_.begin());
+  Keep(line.step, ToJson(line) + "\n");
+}
+
+std::string StepLines::Newest() const {
+  std::lock_guard lock(mutex_);
+  const std::size_t skipped = lines_.size() - std::min(lines_.size(), kSent);
+  std::string text;
+  for (auto it = std::next(lines_.begin(), static_cast<std::ptrdiff_t>(skipped));
+       it != lines_.end(); ++it) {
+    text += it->second;
+  }
+  return text;
+}
+
+void StepLines::RememberOf(std::string_view lines) {
+  std::lock_guard lock(mutex_);
+  for (std::size_t at = 0; at < lines.size();) {
+    const std::size_t end = lines.find('\n', at);
+    if (end == std::string_view::npos) return;
+    const std::string_view line = lines.substr(at, end + 1 - at);
+    const std::optional<base::Step> step = StepOf(line);
+    if (step && !lines_.contains(*step)) Keep(*step, std::string(line));
+    at = end + 1;
+  }
 }
 
 absl::StatusOr<base::Step> StepLines::LastInFile() const {
@@ -65,17 +106,19 @@ absl::StatusOr<base::Step> StepLines::LastInFile() const {
   const bool cut = torn == 0 || ftruncate(fd, info.st_size - static_cast<off_t>(torn)) == 0;
   close(fd);
   if (!cut) return base::Unavailable("cannot cut the torn last line of " + path_);
-  constexpr std::string_view kKey = "{\"step\":";
-  const auto begin = end.rfind(kKey, newline == std::string::npos ? 0 : newline);
-  std::int64_t step = 0;
-  if (newline != std::string::npos && begin != std::string::npos) {
-    std::from_chars(end.data() + begin + kKey.size(), end.data() + end.size(), step);
-  }
-  return base::Step(step);
+  if (newline == std::string::npos) return base::Step(0);
+  const auto begin = end.rfind(kKey, newline);
+  if (begin == std::string::npos) return base::Step(0);
+  return StepOf(std::string_view(end).substr(begin)).value_or(base::Step(0));
+}
+
+bool StepLines::IsAsLeft() const {
+  struct stat info{};
+  return length_ >= 0 && stat(path_.c_str(), &info) == 0 && info.st_size == length_;
 }
 
 absl::Status StepLines::WriteThrough(base::Step step) {
-  if (written_.value < 0) {
+  if (!IsAsLeft()) {
     MUSTER_ASSIGN_OR_RETURN(written_, LastInFile());
   }
   std::string text;
@@ -83,15 +126,16 @@ absl::Status StepLines::WriteThrough(base::Step step) {
   {
     std::lock_guard lock(mutex_);
     for (auto it = lines_.upper_bound(written_); it != lines_.end() && it->first <= step; ++it) {
-      text += ToJson(it->second) + "\n";
+      text += it->second;
       last = it->first;
     }
   }
   if (text.empty()) return absl::OkStatus();
-  const absl::Status appended = AppendToFile(path_, text);
   // A full disk may have taken a part of it: the next writer looks where the file ends.
-  written_ = appended.ok() ? last : base::Step(-1);
-  return appended;
+  length_ = -1;
+  MUSTER_ASSIGN_OR_RETURN(length_, AppendToFile(path_, text));
+  written_ = last;
+  return absl::OkStatus();
 }
 
 }  // namespace muster::app

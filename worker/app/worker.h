@@ -104,6 +104,7 @@ class Worker {
   void ReportBrokenRing(base::Epoch epoch, const absl::Status& status);
   // Disk lane.
   absl::StatusOr<checkpoint::ManifestResult> WriteManifest(const session::WriteManifest& c);
+  void WriteLines(base::Step step);
   // Other threads.
   void WatchSignals(std::stop_token stop);
   std::optional<api::FromMember> MakeBeat();

@@ -22,7 +22,8 @@ struct ShardRequest {
 };
 static_assert(sizeof(ShardRequest) == 32);
 
-// Answer to kDescribe; `regions` sizes (u64 each) and the header's bytes follow.
+// Answer to kDescribe; `regions` sizes (u64 each), the header's bytes and those of what stands beside it
+// follow.
 struct Description {
   std::uint32_t magic = kShardMagic;
   Told told = Told::kOk;
@@ -30,8 +31,10 @@ struct Description {
   std::uint64_t digest = 0;
   std::uint32_t regions = 0;
   std::uint32_t header_bytes = 0;
+  std::uint32_t beside_bytes = 0;
+  std::uint32_t unused = 0;
 };
-static_assert(sizeof(Description) == 32);
+static_assert(sizeof(Description) == 40);
 
 // Answer to kShard; the bytes follow when kOk.
 struct ShardHead {

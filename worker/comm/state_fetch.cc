@@ -52,7 +52,9 @@ class Fetch {
   absl::StatusOr<Channel> Open(const StateSource& source);
   absl::Status Describe(Channel& channel, const StateSource& source);
   absl::Status Take(Channel& channel, const Shard& shard);
-  absl::Status Agree(const Description& d, std::string header, const StateSource& source);
+  absl::StatusOr<std::string> ReadText(Channel& channel, std::size_t bytes);
+  absl::Status Agree(const Description& d, std::string header, std::string beside,
+                     const StateSource& source);
   std::optional<Shard> Next();
   void Finished(const Shard& shard, bool good);
   base::Time Within(base::Duration d) const { return std::min(o_.deadline, Now() + d); }
@@ -113,9 +115,14 @@ absl::Status Fetch::Describe(Channel& channel, const StateSource& source) {
     return base::FailedPrecondition("it does not serve the state of epoch " +
                                     std::to_string(o_.epoch.value));
   }
-  if (d.regions != o_.regions.size() || d.header_bytes > kMaxHeaderBytes) {
+  if (d.regions != o_.regions.size()) {
     return base::DataLoss("it has " + std::to_string(d.regions) + " regions, expected are " +
                           std::to_string(o_.regions.size()));
+  }
+  if (std::max(d.header_bytes, d.beside_bytes) > kMaxHeaderBytes) {
+    return base::DataLoss("its header has " + std::to_string(d.header_bytes) + " and " +
+                          std::to_string(d.beside_bytes) + " bytes, allowed are " +
+                          std::to_string(kMaxHeaderBytes) + " each");
   }
   std::vector<std::uint64_t> sizes(d.regions);
   MUSTER_RETURN_IF_ERROR(
@@ -126,14 +133,21 @@ absl::Status Fetch::Describe(Channel& channel, const StateSource& source) {
                             " bytes, expected are " + std::to_string(o_.regions[r].size()));
     }
   }
-  std::string header(d.header_bytes, '\0');
+  MUSTER_ASSIGN_OR_RETURN(std::string header, ReadText(channel, d.header_bytes));
+  MUSTER_ASSIGN_OR_RETURN(std::string beside, ReadText(channel, d.beside_bytes));
+  return Agree(d, std::move(header), std::move(beside), source);
+}
+
+absl::StatusOr<std::string> Fetch::ReadText(Channel& channel, std::size_t bytes) {
+  std::string text(bytes, '\0');
   MUSTER_RETURN_IF_ERROR(
-      ReadAll(channel, std::as_writable_bytes(std::span(header)), Within(kStallTime), stop_));
-  return Agree(d, std::move(header), source);
+      ReadAll(channel, std::as_writable_bytes(std::span(text)), Within(kStallTime), stop_));
+  return text;
 }
 
 // Everything that arrives must be of one state. Who of two is wrong cannot be told here.
-absl::Status Fetch::Agree(const Description& d, std::string header, const StateSource& source) {
+absl::Status Fetch::Agree(const Description& d, std::string header, std::string beside,
+                          const StateSource& source) {
   runtime::MutexLock lock(mutex_);
   FetchedState& s = result_.state;
   if (!described_) {
@@ -142,6 +156,7 @@ absl::Status Fetch::Agree(const Description& d, std::string header, const StateS
     s.step = base::Step(d.step);
     s.digest = d.digest;
     s.header = std::move(header);
+    s.beside = std::move(beside);
     return absl::OkStatus();
   }
   if (s.step.value == d.step && s.digest == d.digest && s.header == header) return absl::OkStatus();

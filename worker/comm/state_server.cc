@@ -73,7 +73,8 @@ StateServer::~StateServer() {
 }
 
 void StateServer::Serve(ServedState served) {
-  MUSTER_CHECK(served.header.size() <= kMaxHeaderBytes, "the state header is larger than 16 MiB");
+  MUSTER_CHECK(std::max(served.header.size(), served.beside.size()) <= kMaxHeaderBytes,
+               "the state header, or what stands beside it, is larger than 16 MiB");
   auto next = std::make_shared<Served>();
   next->state = std::move(served);
   state_->Withdraw();
@@ -139,7 +140,7 @@ void StateServer::State::Read(Channel channel, base::Epoch epoch) {
     if (request.magic != kShardMagic) return;
     if (state == nullptr) state = Await(epoch);
     if (state == nullptr) {
-      const Description gone{kShardMagic, Told::kGone, 0, 0, 0, 0};
+      const Description gone{kShardMagic, Told::kGone};
       (void)WriteAll(channel, BytesOf(gone), Now() + kSendTime, stop).ok();
       return;
     }
@@ -167,13 +168,14 @@ absl::Status StateServer::State::Answer(Channel& channel, const ShardRequest& re
                       s.step.value,
                       s.digest,
                       static_cast<std::uint32_t>(s.regions.size()),
-                      static_cast<std::uint32_t>(s.header.size())};
+                      static_cast<std::uint32_t>(s.header.size()),
+                      static_cast<std::uint32_t>(s.beside.size())};
   std::string out(reinterpret_cast<const char*>(&d), sizeof(d));
   for (const auto& region : s.regions) {
     const std::uint64_t size = region.size();
     out.append(reinterpret_cast<const char*>(&size), sizeof(size));
   }
-  out += s.header;
+  out += s.header + s.beside;
   return WriteAll(channel, std::as_bytes(std::span(out)), Now() + kSendTime, served.withdrawn);
 }
 

@@ -31,6 +31,9 @@ struct ServedState {
   base::Step step;
   std::uint64_t digest = 0;
   std::string header;  // opaque, at most kMaxHeaderBytes
+  // Opaque as well, at most kMaxHeaderBytes: what a receiver should know and what is no part of the state,
+  // so that sources may differ in it.
+  std::string beside;
   std::vector<std::span<const std::byte>> regions;
 };
 
@@ -96,6 +99,7 @@ struct FetchedState {
   base::Step step;
   std::uint64_t digest = 0;
   std::string header;
+  std::string beside;  // of the source that was reached first
   std::int64_t bytes = 0;
   double seconds = 0;
 };

@@ -70,6 +70,8 @@ void Session::State::OnReceived(const api::FromCoordinator& message) {
 
 void Session::State::OnFinish(const api::Finish& message) {
   if (message.succeeded) {
+    // Nobody else will write, and there is no later contact to wait for.
+    if (rank == 0) out.push_back(WriteStepLine{committed});
     End(api::ExitCode::kSucceeded, message.message);
   } else {
     End(api::ExitCode::kJobFailed, message.reason + ": " + message.message);

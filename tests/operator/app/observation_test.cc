@@ -313,8 +313,7 @@ TEST(ObservationTest, RemembersWhatAViewHasReached) {
   EXPECT_EQ(view.reached, 2);
   EXPECT_TRUE(view.had_view);
   EXPECT_FALSE(view.finishing);
-  snapshot.members.push_back({});
-  snapshot.members.back().committed = base::Step(10);
+  snapshot.finishing = true;
   EXPECT_TRUE(o.Observe(snapshot, {}).membership.finishing);
 }
 

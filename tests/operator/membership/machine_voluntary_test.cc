@@ -205,6 +205,17 @@ TEST(EndTest, LastStepNeedsNoMinimum) {
   EXPECT_THAT(Only<JobSucceeded>(rig.Take()), SizeIs(1));
 }
 
+TEST(EndTest, TheStateAfterTheLastStepIsThereAsLongAsSomebodyHoldsIt) {
+  Config config = MakeConfig(2, 2);
+  config.spec.training.steps = 2;
+  Rig rig = RunningAll(2, 1, config);
+  EXPECT_FALSE(rig.machine.GetSnapshot(rig.now).finishing);
+  rig.Committed({M(0)}, 1, 2);
+  EXPECT_TRUE(rig.machine.GetSnapshot(rig.now).finishing) << "the other one need not follow";
+  rig.Do(PodLost{M(0), "killed"}, "pod 0.0 lost");
+  EXPECT_FALSE(rig.machine.GetSnapshot(rig.now).finishing) << "it took the state along";
+}
+
 TEST(EndTest, BelowMinTimeoutCommitsAndFails) {
   Config config = MakeConfig(2, 2);
   config.spec.elasticity.below_min_timeout = std::chrono::milliseconds(500);

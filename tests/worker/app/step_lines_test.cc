@@ -50,6 +50,40 @@ TEST_F(StepLinesTest, ANewWriterGoesOnWhereTheFileEndsAndCutsATornLine) {
                            ToJson(Line(4)) + "\n");
 }
 
+TEST_F(StepLinesTest, WhoeverReceivedTheStateWritesTheLineOfAStepItNeverCommitted) {
+  StepLines ahead(path_), behind(path_);
+  for (int s = 1; s <= 3; ++s) ahead.Remember(Line(s));
+  for (int s = 1; s <= 2; ++s) behind.Remember(Line(s));
+  ASSERT_TRUE(behind.WriteThrough(base::Step(2)).ok());
+  behind.RememberOf(ahead.Newest());
+  behind.Remember(Line(4));
+  ASSERT_TRUE(behind.WriteThrough(base::Step(4)).ok());
+  EXPECT_EQ(Content(), ToJson(Line(1)) + "\n" + ToJson(Line(2)) + "\n" + ToJson(Line(3)) + "\n" +
+                           ToJson(Line(4)) + "\n");
+}
+
+TEST_F(StepLinesTest, OwnLinesAreKeptAndWhatIsNoLineIsLeftOut) {
+  StepLines lines(path_);
+  lines.Remember(Line(2));
+  StepLine other = Line(2);
+  other.tokens_per_second = 7;
+  lines.RememberOf("nonsense\n\n{\"step\":x}\n" + ToJson(Line(1)) + "\n" + ToJson(other) + "\n" +
+                   ToJson(Line(3)));
+  EXPECT_EQ(lines.Newest(), ToJson(Line(1)) + "\n" + ToJson(Line(2)) + "\n");
+}
+
+TEST_F(StepLinesTest, TwoWhoWriteInTurnWriteEachStepOnce) {
+  StepLines first(path_), second(path_);
+  for (int s = 1; s <= 3; ++s) {
+    first.Remember(Line(s));
+    second.Remember(Line(s));
+  }
+  ASSERT_TRUE(first.WriteThrough(base::Step(1)).ok());
+  ASSERT_TRUE(second.WriteThrough(base::Step(2)).ok());
+  ASSERT_TRUE(first.WriteThrough(base::Step(3)).ok());
+  EXPECT_EQ(Content(), ToJson(Line(1)) + "\n" + ToJson(Line(2)) + "\n" + ToJson(Line(3)) + "\n");
+}
+
 TEST_F(StepLinesTest, AFullDiskIsAStatus) {
   StepLines lines("/dev/full");
   lines.Remember(Line(1));

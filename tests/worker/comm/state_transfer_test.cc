@@ -40,7 +40,7 @@ class StateTransferTest : public ::testing::TestWithParam<Wire> {
   }
 
   ServedState State(std::uint64_t digest = 42) const {
-    ServedState served{base::Epoch(7), base::Step(12), digest, "header", {}};
+    ServedState served{base::Epoch(7), base::Step(12), digest, "header", "beside", {}};
     for (const auto& region : state_) served.regions.emplace_back(region);
     return served;
   }
@@ -67,6 +67,7 @@ class StateTransferTest : public ::testing::TestWithParam<Wire> {
     EXPECT_EQ(result.state.step, base::Step(12));
     EXPECT_EQ(result.state.digest, 42u);
     EXPECT_EQ(result.state.header, "header");
+    EXPECT_EQ(result.state.beside, "beside");
     EXPECT_EQ(result.state.bytes, 4'234'568);
     EXPECT_EQ(received_, state_);
   }
@@ -86,7 +87,7 @@ class StateTransferTest : public ::testing::TestWithParam<Wire> {
   // A source that serves the region, asked for all of it as one shard; its answer is not read yet.
   Channel AskForAllOf(const std::vector<std::byte>& region) {
     AddSources(1);
-    sources_[0].server->Serve({base::Epoch(7), base::Step(12), 42, "", {region}});
+    sources_[0].server->Serve({base::Epoch(7), base::Step(12), 42, "", "", {region}});
     AbortFlag never;
     Channel channel = Open(sources_[0].listener->address(), fetcher_, {0, 0});
     const Greeting greeting{Kind::kState, base::Epoch(7), {9, 0}, 0, "job-1", "secret"};
@@ -183,13 +184,13 @@ TEST_P(StateTransferTest, ASourceThatDiesIsReplaced) {
     ShardRequest request;
     ASSERT_TRUE(ReadAll(channel, WritableBytesOf(request), In(5000), never).ok());
     const Description described{
-        kShardMagic, Told::kOk, 12, 42, static_cast<std::uint32_t>(state_.size()), 6};
+        kShardMagic, Told::kOk, 12, 42, static_cast<std::uint32_t>(state_.size()), 6, 6};
     std::string answer(reinterpret_cast<const char*>(&described), sizeof(described));
     for (const auto& region : state_) {
       const std::uint64_t size = region.size();
       answer.append(reinterpret_cast<const char*>(&size), sizeof(size));
     }
-    answer += "header";
+    answer += "headerbeside";
     ASSERT_TRUE(WriteAll(channel, std::as_bytes(std::span(answer)), In(5000), never).ok());
     ASSERT_TRUE(ReadAll(channel, WritableBytesOf(request), In(5000), never).ok());
     const ShardHead head{kShardMagic, Told::kOk, request.length, 0};
