@@ -76,6 +76,7 @@ absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(const std::string& path
                                     base::ErrnoText(errno));
   }
   base::Step last;
+  std::int64_t length = S_ISREG(info.st_mode) ? 0 : -1;
   if (S_ISREG(info.st_mode) && info.st_size > 0) {
     auto tail = ReadTail(fd.get(), info.st_size);
     if (!tail.ok()) return base::Annotate(tail.status(), "cannot read the audit file " + path);
@@ -90,8 +91,9 @@ absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(const std::string& path
                                base::ErrnoText(errno));
     }
     last = *step;
+    length = tail->end;
   }
-  return std::unique_ptr<AuditLog>(new AuditLog(path, std::move(fd), last));
+  return std::unique_ptr<AuditLog>(new AuditLog(path, std::move(fd), last, length));
 }
 
 absl::Status AuditLog::Append(const membership::StepCommitted& step, base::WallTime now) {
@@ -125,9 +127,16 @@ absl::Status AuditLog::RollBack(base::Step step) {
 
 absl::Status AuditLog::WriteLine(const std::string& line) {
   const std::string text = line + "\n";
+  struct stat info{};
+  if (length_ >= 0 && fstat(fd_.get(), &info) == 0 && info.st_size > length_) {
+    return base::Aborted("another coordinator has written to the audit file " + path_);
+  }
   // One write: a reader, or a successor, sees the line whole or cut at its end, never mixed.
   const ssize_t n = write(fd_.get(), text.data(), text.size());
-  if (n == static_cast<ssize_t>(text.size())) return absl::OkStatus();
+  if (n == static_cast<ssize_t>(text.size())) {
+    if (length_ >= 0) length_ = info.st_size + n;
+    return absl::OkStatus();
+  }
   // A file takes a part of what it is given when there is no room for more.
   const int error = n < 0 ? errno : ENOSPC;
   if (n > 0) {

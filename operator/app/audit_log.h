@@ -3,9 +3,11 @@
 //
 // One thread. A line is in the file (and survives the death of this process) before Append returns;
 // after a restart the file itself says which step was written last, so none is missing and none is
-// twice.
+// twice. Nor does a coordinator that was frozen and has a successor by now write what that one wrote: a
+// file that is longer than it was left is another's.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -22,7 +24,7 @@ class AuditLog final {
   // Appends to an existing file. A line that a crash has cut short is removed.
   static absl::StatusOr<std::unique_ptr<AuditLog>> Open(const std::string& path);
 
-  // A step that is there already is not written again.
+  // A step that is there already is not written again. Aborted: somebody else has written.
   absl::Status Append(const membership::StepCommitted& step, base::WallTime now);
   // The state is that of `step` again; steps after it will come a second time.
   absl::Status RollBack(base::Step step);
@@ -30,13 +32,14 @@ class AuditLog final {
   base::Step last() const { return last_; }
 
  private:
-  AuditLog(std::string path, local::UniqueFd fd, base::Step last)
-      : path_(std::move(path)), fd_(std::move(fd)), last_(last) {}
+  AuditLog(std::string path, local::UniqueFd fd, base::Step last, std::int64_t length)
+      : path_(std::move(path)), fd_(std::move(fd)), last_(last), length_(length) {}
   absl::Status WriteLine(const std::string& line);
 
   const std::string path_;
   local::UniqueFd fd_;
   base::Step last_;
+  std::int64_t length_;  // as it was left; -1: no regular file, which has none
 };
 
 }  // namespace muster::app

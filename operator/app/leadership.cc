@@ -7,6 +7,7 @@
 #include "operator/kube/informer.h"
 #include "operator/kube/labels.h"
 #include "operator/runtime/entropy.h"
+#include "operator/runtime/free_memory.h"
 
 namespace muster::app {
 namespace {
@@ -87,6 +88,7 @@ struct Leadership::Impl {
       if (--to_sync > 0) return;
       for (auto& shard : shards) shard->Post({"", ListsComplete{}});
       synced = true;
+      runtime::ReturnFreeMemory();  // that the lists' pages took
     };
     informing.on_problem = [this, kind = std::string(resource.plural)](const std::string& problem) {
       options.log.Warning("kube", "watching " + kind, {{"error", problem}});

@@ -51,6 +51,7 @@ class Observation {
 
   const api::TrainingJob& job() const { return job_; }
   const std::map<std::string, job::Pod>& pods() const { return pods_; }
+  std::map<std::string, job::Pod> TakePods() { return std::move(pods_); }
 
  private:
   std::vector<membership::Event> OnPod(const job::Pod& pod);

@@ -58,6 +58,8 @@ class Reign final {
   base::Time NextWake() const;
   // Set: it cannot go on, with a sentence. Aborted: another coordinator reigns.
   const std::optional<absl::Status>& ended() const { return ended_; }
+  // When it ends: the pods of the job as they were told last, by name.
+  std::map<std::string, job::Pod> TakePods() { return observation_.TakePods(); }
 
  private:
   // reign.cc

@@ -62,7 +62,7 @@ std::map<std::int32_t, std::int32_t> Incarnations(const api::TrainingJobStatus& 
 struct Shard::Job {
   std::string uid;
   JobSeen::Job seen;                     // null: not yet, or no more
-  std::map<std::string, job::Pod> pods;  // by name
+  std::map<std::string, job::Pod> pods;  // by name; while there is a reign, it has them
   bool opening = false;                  // its record is being read
   bool over = false;                     // dissolved, or not ours
   int deposed = 0;                       // times in a row
@@ -142,11 +142,20 @@ void Shard::OnJob(Job& job, JobSeen::Job seen) {
 }
 
 void Shard::OnInput(Job& job, Input input) {
+  if (job.reign) return job.reign->Take(std::move(input));
   if (const auto* change = std::get_if<job::Change>(&input)) {
-    if (const auto* pod = std::get_if<job::PodChanged>(change)) job.pods[pod->pod.name] = pod->pod;
-    if (const auto* gone = std::get_if<job::PodDeleted>(change)) job.pods.erase(gone->pod.name);
+    if (const auto* pod = std::get_if<job::PodChanged>(change)) {
+      job.pods.insert_or_assign(pod->pod.name, pod->pod);
+    } else if (const auto* gone = std::get_if<job::PodDeleted>(change)) {
+      job.pods.erase(gone->pod.name);
+    }
   }
-  if (job.reign) job.reign->Take(std::move(input));
+}
+
+void Shard::EndReign(Job& job) {
+  job.pods = job.reign->TakePods();
+  job.reign.reset();
+  options_.services.streams.Refuse(job.uid);
 }
 
 void Shard::OnNode(const job::Node& node) {
@@ -189,8 +198,7 @@ void Shard::Hold(Job& job) {
 void Shard::End(Job& job) {
   if (job.reign) {
     job.reign->Take(membership::Event(membership::Dissolve{}));
-    job.reign.reset();
-    options_.services.streams.Refuse(job.uid);
+    EndReign(job);
   }
   job.environment.reset();
   job.metrics.reset();
@@ -238,7 +246,8 @@ void Shard::Begin(Job& job, std::optional<api::Record> record) {
   const KubeServices& services = options_.services;
   const api::TrainingJob& seen = job.seen->job;
   job::Listed listed{seen, {}, Incarnations(seen.status), true};
-  for (const auto& [name, pod] : job.pods) listed.pods.push_back(pod);
+  for (auto& [name, pod] : job.pods) listed.pods.push_back(std::move(pod));
+  job.pods.clear();
   for (const auto& [name, node] : nodes_) listed.nodes.push_back(node);
   const bool resumes = record && HasTrained(seen.status);
   auto audit = OpenAudit(seen, !record);
@@ -276,8 +285,7 @@ void Shard::Turn(Job& job) {
     options_.services.access.log.Warning("operator", "a reign has ended and begins anew",
                                          {{"job", job.seen->job.ns + "/" + job.seen->job.name},
                                           {"reason", base::Message(*job.reign->ended())}});
-    job.reign.reset();
-    options_.services.streams.Refuse(job.uid);
+    EndReign(job);
     job.open_at =
         now + std::min<base::Duration>(kFirstWait * (1 << std::min(job.deposed++, 8)), kMostWait);
     return;

@@ -79,6 +79,7 @@ class Shard final {
   void Begin(Job& job, std::optional<api::Record> record);
   std::unique_ptr<AuditLog> OpenAudit(const api::TrainingJob& job, bool first) const;
   void End(Job& job);
+  void EndReign(Job& job);
   void TurnAll();
   void Turn(Job& job);
   void TendEnded(Job& job);

@@ -8,6 +8,8 @@
 namespace muster::kube {
 namespace {
 
+constexpr base::Duration kTellAgain = std::chrono::seconds(30);
+
 base::Duration Longest(base::Duration period, double jitter) {
   return base::FromSeconds(base::ToSeconds(period) * (1 + jitter));
 }
@@ -69,12 +71,13 @@ void ElectorMachine::OnRead(base::Time now, const LeaseRead& read) {
   const base::Time sent = request_->sent;
   request_.reset();
   if (!read.lease.ok()) {
-    out_.push_back(Trouble{"cannot read the lease: " + base::Message(read.lease.status())});
+    TellFailure(now, "cannot read the lease: " + base::Message(read.lease.status()));
     next_ = std::max(now, sent + config_.retry_period);
     return;
   }
   stale_ = false;
   unsure_ = false;
+  failure_told_.reset();
   Observe(now, *read.lease);
   if (right_until_ && lease_ && !lease_->holder.empty() && !HeldByUs()) {
     EndRight("the lease was taken by " + lease_->holder);
@@ -92,6 +95,7 @@ void ElectorMachine::OnWritten(base::Time now, const LeaseWritten& written) {
     case LeaseWriteOutcome::kOk: {
       stale_ = false;
       unsure_ = false;
+      failure_told_.reset();
       Observe(now, written.lease);
       if (stop_by_) return;
       next_ = std::max(now, request.sent + config_.retry_period);
@@ -107,7 +111,7 @@ void ElectorMachine::OnWritten(base::Time now, const LeaseWritten& written) {
       next_ = now;
       return;
     case LeaseWriteOutcome::kUnknown:
-      out_.push_back(Trouble{"cannot write the lease: " + written.reason});
+      TellFailure(now, "cannot write the lease: " + written.reason);
       stale_ = true;
       unsure_ = true;
       next_ = std::max(now, request.sent + config_.retry_period);
@@ -133,6 +137,13 @@ void ElectorMachine::Observe(base::Time now, const std::optional<api::Lease>& le
   ever_seen_ = ever_seen_ || lease.has_value();
   const std::string after = lease ? lease->holder : "";
   if (before != after) out_.push_back(NewHolder{after});
+}
+
+// Once, and then now and again for as long as no request succeeds: an outage has two of them a second.
+void ElectorMachine::TellFailure(base::Time now, std::string sentence) {
+  if (failure_told_ && now - *failure_told_ < kTellAgain) return;
+  failure_told_ = now;
+  out_.push_back(Trouble{std::move(sentence)});
 }
 
 void ElectorMachine::EndRightWhenDue(base::Time now) {

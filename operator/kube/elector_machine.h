@@ -94,7 +94,7 @@ struct NewHolder {  // for people; empty: nobody
   std::string identity;
   friend bool operator==(const NewHolder&, const NewHolder&) = default;
 };
-struct Trouble {  // a request failed; for the log
+struct Trouble {  // a request failed; for the log, each half minute while none succeeds
   std::string reason;
   friend bool operator==(const Trouble&, const Trouble&) = default;
 };
@@ -127,6 +127,7 @@ class ElectorMachine final {
   void OnWritten(base::Time now, const LeaseWritten& written);
   void OnSeen(base::Time now, const api::Lease& lease);
   void Observe(base::Time now, const std::optional<api::Lease>& lease);
+  void TellFailure(base::Time now, std::string sentence);
   void EndRightWhenDue(base::Time now);
   void EndRight(std::string reason);
   void Act(base::Time now, base::WallTime wall);
@@ -148,6 +149,7 @@ class ElectorMachine final {
   base::Time changed_at_;            // when lease_ was first seen as it is
   base::Time next_;                  // no request before this, except to take what is expired
   std::optional<Request> request_;
+  std::optional<base::Time> failure_told_;  // since the last request that succeeded
   std::optional<base::Time> right_until_;
   std::optional<base::Time> stop_by_;  // set: asked to stop, and tries to release until then
   bool finished_ = false;

@@ -75,6 +75,7 @@ void ReadConditions(const Json& object, PodRecord& record) {
       record.pod.infrastructure_loss = true;
     }
   }
+  record.pod.conditions.shrink_to_fit();  // a fleet has thousands of these
 }
 
 // "OutOfcpu", "OutOfmemory", "OutOfpods": a kubelet that has less room than the scheduler thought.

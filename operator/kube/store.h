@@ -2,7 +2,7 @@
 // for.
 //
 // Any thread reads; the informer's alone writes. What is read is a value that never changes. An
-// entry costs its projection and some 200 bytes.
+// entry costs its projection and some 150 bytes.
 #pragma once
 
 #include <functional>
@@ -37,6 +37,15 @@ struct Delta {
   bool removed() const { return after == nullptr; }
 };
 
+// Entries in the order of their keys, which are not kept a second time.
+template <typename T>
+struct ByKey {
+  using is_transparent = void;
+  bool operator()(const StoredPtr<T>& a, const StoredPtr<T>& b) const { return a->key < b->key; }
+  bool operator()(const StoredPtr<T>& a, const ObjectKey& b) const { return a->key < b; }
+  bool operator()(const ObjectKey& a, const StoredPtr<T>& b) const { return a < b->key; }
+};
+
 template <typename T>
 class Store {
  public:
@@ -48,23 +57,18 @@ class Store {
   StoredPtr<T> Find(const ObjectKey& key) const {
     runtime::MutexLock lock(mutex_);
     auto it = entries_.find(key);
-    return it == entries_.end() ? nullptr : it->second;
+    return it == entries_.end() ? nullptr : *it;
   }
   // In the order of their keys.
   std::vector<StoredPtr<T>> All() const {
     runtime::MutexLock lock(mutex_);
-    std::vector<StoredPtr<T>> out;
-    out.reserve(entries_.size());
-    for (const auto& [key, entry] : entries_) out.push_back(entry);
-    return out;
+    return {entries_.begin(), entries_.end()};
   }
   std::vector<StoredPtr<T>> InGroup(const std::string& group) const {
     runtime::MutexLock lock(mutex_);
-    std::vector<StoredPtr<T>> out;
     auto it = groups_.find(group);
-    if (it == groups_.end()) return out;
-    for (const ObjectKey& key : it->second) out.push_back(entries_.at(key));
-    return out;
+    if (it == groups_.end()) return {};
+    return {it->second.begin(), it->second.end()};
   }
   std::size_t size() const {
     runtime::MutexLock lock(mutex_);
@@ -95,8 +99,8 @@ class Store {
     std::set<ObjectKey> listed;
     for (const Stored<T>& entry : entries) listed.insert(entry.key);
     std::vector<ObjectKey> gone;
-    for (const auto& [key, entry] : entries_) {
-      if (!listed.contains(key)) gone.push_back(key);
+    for (const StoredPtr<T>& entry : entries_) {
+      if (!listed.contains(entry->key)) gone.push_back(entry->key);
     }
     for (const ObjectKey& key : gone) RemoveLocked(key, deltas);
     for (Stored<T>& entry : entries) PutLocked(std::move(entry), deltas);
@@ -104,45 +108,43 @@ class Store {
   }
 
  private:
+  using Entries = std::set<StoredPtr<T>, ByKey<T>>;
+
   void PutLocked(Stored<T> entry, std::vector<Delta<T>>& deltas) MUSTER_REQUIRES(mutex_) {
     auto it = entries_.find(entry.key);
-    if (it != entries_.end() && it->second->uid != entry.uid) {
+    if (it != entries_.end() && (*it)->uid != entry.uid) {
       RemoveLocked(entry.key, deltas);
       it = entries_.end();
     }
-    auto after = std::make_shared<const Stored<T>>(std::move(entry));
-    if (it == entries_.end()) {
-      entries_.emplace(after->key, after);
-      if (index_) groups_[index_(after->value)].insert(after->key);
-      deltas.push_back({nullptr, after});
-      return;
+    const auto after = std::make_shared<const Stored<T>>(std::move(entry));
+    StoredPtr<T> before;
+    if (it != entries_.end()) {
+      before = *it;
+      Erase(it);
     }
-    const StoredPtr<T> before = std::exchange(it->second, after);
-    if (before->value == after->value) return;
-    if (index_) {
-      Ungroup(*before);
-      groups_[index_(after->value)].insert(after->key);
-    }
-    deltas.push_back({before, after});
+    entries_.insert(after);
+    if (index_) groups_[index_(after->value)].insert(after);
+    if (before == nullptr || before->value != after->value) deltas.push_back({before, after});
   }
   void RemoveLocked(const ObjectKey& key, std::vector<Delta<T>>& deltas) MUSTER_REQUIRES(mutex_) {
     auto it = entries_.find(key);
     if (it == entries_.end()) return;
-    const StoredPtr<T> before = it->second;
-    entries_.erase(it);
-    if (index_) Ungroup(*before);
-    deltas.push_back({before, nullptr});
+    deltas.push_back({*it, nullptr});
+    Erase(it);
   }
-  void Ungroup(const Stored<T>& entry) MUSTER_REQUIRES(mutex_) {
-    auto it = groups_.find(index_(entry.value));
-    it->second.erase(entry.key);
-    if (it->second.empty()) groups_.erase(it);
+  void Erase(typename Entries::iterator entry) MUSTER_REQUIRES(mutex_) {
+    if (index_) {
+      auto group = groups_.find(index_((*entry)->value));
+      group->second.erase(group->second.find((*entry)->key));
+      if (group->second.empty()) groups_.erase(group);
+    }
+    entries_.erase(entry);
   }
 
   const std::function<std::string(const T&)> index_;
   mutable runtime::Mutex mutex_;
-  std::map<ObjectKey, StoredPtr<T>> entries_ MUSTER_GUARDED_BY(mutex_);
-  std::map<std::string, std::set<ObjectKey>> groups_ MUSTER_GUARDED_BY(mutex_);
+  Entries entries_ MUSTER_GUARDED_BY(mutex_);
+  std::map<std::string, Entries> groups_ MUSTER_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster::kube

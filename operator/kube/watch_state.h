@@ -34,7 +34,8 @@ struct WatchSettings {
   // The first list: everything that was written before it (a consistent read), or what the server's
   // cache has, which is cheaper and may be old. Lists after a 410 are always consistent.
   bool consistent_first = true;
-  std::int64_t page_size = 500;
+  // A page is decoded whole: of 500 pods it takes some 40 MB for a moment, and the heap keeps them.
+  std::int64_t page_size = 100;
   // Short, because a server that hangs with its connection up is found by nothing but the idle
   // timeout, which is this plus kIdleSlack; going on from the last version costs one request. Up to
   // a fifth is added by chance, so that a thousand watches do not end together.

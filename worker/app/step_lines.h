@@ -50,7 +50,7 @@ class StepLines {
   absl::Status WriteThrough(base::Step step);
 
  private:
-  static constexpr std::size_t kRemembered = 4096;
+  static constexpr std::size_t kRemembered = 16384;  // some 4 MB
   static constexpr std::size_t kSent = 1024;
   // The step of the file's last whole line, 0 when there is none; cuts a torn last line off.
   absl::StatusOr<base::Step> LastInFile() const;

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -61,6 +62,26 @@ TEST_F(AuditLogTest, ASuccessorGoesOnAfterTheLastWholeLine) {
   const auto lines = Lines();
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_THAT(lines[2], HasSubstr("\"step\":3,"));
+}
+
+TEST_F(AuditLogTest, WhoeverWasFrozenWhileASuccessorWroteWritesNoMore) {
+  auto frozen = Open();
+  ASSERT_TRUE(frozen->Append(Step(1), Now()).ok());
+  auto successor = Open();
+  ASSERT_TRUE(successor->Append(Step(2), Now()).ok());
+  EXPECT_TRUE(absl::IsAborted(frozen->Append(Step(2), Now())));
+  EXPECT_TRUE(absl::IsAborted(frozen->RollBack(base::Step(0))));
+  ASSERT_TRUE(successor->Append(Step(3), Now()).ok());
+  EXPECT_EQ(Lines().size(), 3u);
+}
+
+TEST_F(AuditLogTest, AFileThatSomebodyEmptiedIsWrittenOn) {
+  auto log = Open();
+  ASSERT_TRUE(log->Append(Step(1), Now()).ok());
+  std::filesystem::resize_file(path(), 0);
+  ASSERT_TRUE(log->Append(Step(2), Now()).ok());
+  ASSERT_TRUE(log->Append(Step(3), Now()).ok());
+  EXPECT_EQ(Lines().size(), 2u);
 }
 
 TEST_F(AuditLogTest, ARollBackIsALineAndItsStepsComeAgain) {

@@ -91,6 +91,20 @@ TEST_F(ElectorMachineTest, TakesALeaseThatDoesNotExistAndRenewsItEachSecond) {
   EXPECT_EQ(machine_.RightUntil(), At(4001));
 }
 
+TEST_F(ElectorMachineTest, AnOutageIsToldOnceAndThenEachHalfMinute) {
+  const auto failed = [] { return LeaseRead{base::Unavailable("no route")}; };
+  Step(0, Waited{});
+  int told = 0;
+  for (int s = 0; s < 61; ++s) {
+    told += static_cast<int>(Step(1000 * s, failed()).size());
+    EXPECT_THAT(Step(1000 * (s + 1), Waited{}), ElementsAre("read"));
+  }
+  EXPECT_EQ(told, 3) << "at 0, 30 and 60 s";
+  EXPECT_THAT(Step(61000, Read(Held("you", "7"))), ElementsAre("holder you"));
+  EXPECT_THAT(Step(62000, Waited{}), ElementsAre("read"));
+  EXPECT_THAT(Step(62000, failed()), ElementsAre("trouble")) << "another outage";
+}
+
 TEST_F(ElectorMachineTest, AFollowerTakesTheLeaseWhenItHasNotChangedForItsDuration) {
   Follow(Held("you", "7", 4));
   for (int s = 1; s < 5; ++s) {

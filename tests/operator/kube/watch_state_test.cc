@@ -35,7 +35,7 @@ const WatchOutcome kNone{};
 
 TEST(WatchStateTest, BeginsWithAConsistentPage) {
   Rig rig;
-  EXPECT_EQ(rig.Page(), (AskPage{500, "", ""}));
+  EXPECT_EQ(rig.Page(), (AskPage{100, "", ""}));
   EXPECT_EQ(rig.Wait(), seconds(0));
   EXPECT_EQ(rig.state.stand(), WatchStand(Empty{true, false}));
 }
@@ -44,7 +44,7 @@ TEST(WatchStateTest, BeginsFromTheCacheWhenAskedTo) {
   WatchSettings settings;
   settings.consistent_first = false;
   Rig rig(settings);
-  EXPECT_EQ(rig.Page(), (AskPage{500, "", "0"}));
+  EXPECT_EQ(rig.Page(), (AskPage{100, "", "0"}));
 }
 
 TEST(WatchStateTest, AfterTheFirstListRelistsAreConsistent) {
@@ -53,7 +53,7 @@ TEST(WatchStateTest, AfterTheFirstListRelistsAreConsistent) {
   Rig rig(settings);
   rig.On(PageCame{"10", ""});
   rig.On(WatchRefused{Error(410)});
-  EXPECT_EQ(rig.Page(), (AskPage{500, "", ""}));
+  EXPECT_EQ(rig.Page(), (AskPage{100, "", ""}));
 }
 
 // Every stand that there is, each with a name.
@@ -148,7 +148,7 @@ TEST(WatchStateTest, EveryInputInEveryStand) {
 TEST(WatchStateTest, PagesAreKeptUntilTheLast) {
   Rig rig;
   EXPECT_EQ(rig.On(PageCame{"10", "a"}), (WatchOutcome{StoreEffect::kKeepPage, false, ""}));
-  EXPECT_EQ(rig.Page(), (AskPage{500, "a", ""}));
+  EXPECT_EQ(rig.Page(), (AskPage{100, "a", ""}));
   EXPECT_EQ(rig.On(PageCame{"10", "b"}), (WatchOutcome{StoreEffect::kKeepPage, false, ""}));
   EXPECT_EQ(rig.On(PageCame{"10", ""}), (WatchOutcome{StoreEffect::kReplace, false, ""}));
   EXPECT_EQ(rig.Open().version, "10");
@@ -158,7 +158,7 @@ TEST(WatchStateTest, AFailedPageIsAskedForAgainWithTheSameToken) {
   Rig rig;
   rig.On(PageCame{"10", "a"});
   rig.On(PageFailed{Error(503)});
-  EXPECT_EQ(rig.Page(), (AskPage{500, "a", ""}));
+  EXPECT_EQ(rig.Page(), (AskPage{100, "a", ""}));
   EXPECT_GT(rig.Wait(), seconds(0));
 }
 
@@ -171,7 +171,7 @@ TEST(WatchStateTest, AnExpiredTokenBeginsAgainAtOnceAndWithoutPages) {
   EXPECT_EQ(rig.Wait(), seconds(0));
   rig.On(PageCame{"20", ""});
   rig.On(WatchRefused{Error(410)});
-  EXPECT_EQ(rig.Page().limit, 500) << "the next list has pages again";
+  EXPECT_EQ(rig.Page().limit, 100) << "the next list has pages again";
 }
 
 TEST(WatchStateTest, A410InMidStreamRelistsAtOnceAndForgetsNothingElse) {
@@ -181,7 +181,7 @@ TEST(WatchStateTest, A410InMidStreamRelistsAtOnceAndForgetsNothingElse) {
   const WatchOutcome outcome = rig.On(WatchRefused{Error(410, "too old")});
   EXPECT_EQ(outcome.problem, "the watched version is too old: too old");
   EXPECT_EQ(rig.Wait(), seconds(0));
-  EXPECT_EQ(rig.Page(), (AskPage{500, "", ""}));
+  EXPECT_EQ(rig.Page(), (AskPage{100, "", ""}));
 }
 
 TEST(WatchStateTest, AServerThatAnswers410ForEverIsNotListedFromWithoutAPause) {
