@@ -4,15 +4,13 @@
 
 CUDA_VERSION=13.0.2
 cuda_wheels=$MUSTER_ROOT/hack/lib/cuda_wheels.txt
-# shellcheck disable=SC2034  # used by those who source this
-packages_cuda=(python3-venv)
 
 # install_wheels FOLDER: the pinned packages, each with the hash that this project names or not at all.
 install_wheels() {
   local folder=$1 log=$1/pip.log
   python3 -m venv "$folder/venv" >"$log" 2>&1 || {
     tail -n 3 "$log" >&2
-    printf 'muster: python3 -m venv did not work (its last lines are above): as root run: apt-get install python3-venv\n' >&2
+    printf 'muster: python3 -m venv did not work (its last lines are above)\n' >&2
     return 1
   }
   "$folder/venv/bin/python" -m pip install --target "$folder/packages" --no-deps --no-compile --no-cache-dir \
@@ -27,6 +25,8 @@ install_wheels() {
 # fetch_cuda FOLDER: under another name first, so that a fetch that is killed leaves no half of it there.
 fetch_cuda() {
   local folder=$1 work
+  # Debian has these parts of Python in a package of their own; other Pythons bring them.
+  python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
   [ "$(uname -m)" = x86_64 ] ||
     die "the CUDA module is built on x86_64; this machine is $(uname -m), for which hack/lib/cuda_wheels.txt has no packages"
   [ "$(free_mib "${folder%/*}")" -ge 600 ] ||

@@ -1,6 +1,5 @@
-#include "worker/cuda/kernels.h"
-
 #include "worker/cuda/adamw.h"
+#include "worker/cuda/kernels.h"
 
 namespace muster::cuda {
 namespace {

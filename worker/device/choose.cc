@@ -37,9 +37,8 @@ std::string Nearest(const std::vector<Gpu>& gpus, const Gpu& named, const std::s
 }
 
 Search SearchGpus(const std::vector<Gpu>& gpus, const ModuleFindings& module, const Needs& needs) {
-  const auto newest = std::ranges::max_element(gpus, {}, [](const Gpu& gpu) {
-    return std::pair(gpu.major, gpu.minor);
-  });
+  const auto newest = std::ranges::max_element(
+      gpus, {}, [](const Gpu& gpu) { return std::pair(gpu.major, gpu.minor); });
   if (newest->major < kLeastMajor) {
     return Refusal{ExitCode::kNoDevice, Nearest(gpus, *newest, "newest") +
                                             " has compute capability " + CapabilityText(*newest) +

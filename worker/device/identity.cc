@@ -3,9 +3,7 @@
 namespace muster::device {
 namespace {
 
-std::string Shown(const std::string& value) {
-  return value.empty() ? "none" : "\"" + value + "\"";
-}
+std::string Shown(const std::string& value) { return value.empty() ? "none" : "\"" + value + "\""; }
 
 }  // namespace
 

@@ -20,10 +20,9 @@ absl::StatusOr<const MusterCudaModule*> LoadModule(const std::string& path) {
   }
   // Before anything else of the table is looked at.
   if (module->interface_version != MUSTER_CUDA_INTERFACE) {
-    return base::FailedPrecondition("the CUDA module has interface " +
-                                    std::to_string(module->interface_version) +
-                                    ", this program speaks " +
-                                    std::to_string(MUSTER_CUDA_INTERFACE) + ": " + path);
+    return base::FailedPrecondition(
+        "the CUDA module has interface " + std::to_string(module->interface_version) +
+        ", this program speaks " + std::to_string(MUSTER_CUDA_INTERFACE) + ": " + path);
   }
   if (module->build != ExpectedModuleBuild()) {
     return base::FailedPrecondition("the CUDA module is of build \"" + std::string(module->build) +

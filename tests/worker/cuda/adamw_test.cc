@@ -11,9 +11,15 @@ namespace muster::cuda {
 namespace {
 
 MusterCudaAdamW Constants(const train::AdamWParams& p) {
-  return {p.beta1,          p.one_minus_beta1, p.beta2,
-          p.one_minus_beta2, p.gradient_scale,  p.step_size,
-          p.inverse_correction2, p.epsilon,      p.keep};
+  return {p.beta1,
+          p.one_minus_beta1,
+          p.beta2,
+          p.one_minus_beta2,
+          p.gradient_scale,
+          p.step_size,
+          p.inverse_correction2,
+          p.epsilon,
+          p.keep};
 }
 
 const train::AdamWOptions kOptions[] = {
@@ -91,12 +97,15 @@ std::vector<Int> Reduced(std::size_t n) {
 void CompareAll(const Shape& shape, bool edges) {
   const exact::Kernels& plain = *exact::SupportedKernels().front();
   const double factor64 = exact::Factor64(64), factor32 = exact::Factor32(-5, 64);
-  Compare(Reduced<std::int64_t>(shape.n), factor64,
-          [&](auto q, auto out) { plain.dequantise64(q, factor64, out); }, shape, edges);
-  Compare(Reduced<std::int32_t>(shape.n), factor32,
-          [&](auto q, auto out) { plain.dequantise32(q, factor32, out); }, shape, edges);
-  Compare(RandomFloats(shape.n, 4, edges), 1.0f / 64,
-          [&](auto q, auto out) { plain.scale_float(q, 1.0f / 64, out); }, shape, edges);
+  Compare(
+      Reduced<std::int64_t>(shape.n), factor64,
+      [&](auto q, auto out) { plain.dequantise64(q, factor64, out); }, shape, edges);
+  Compare(
+      Reduced<std::int32_t>(shape.n), factor32,
+      [&](auto q, auto out) { plain.dequantise32(q, factor32, out); }, shape, edges);
+  Compare(
+      RandomFloats(shape.n, 4, edges), 1.0f / 64,
+      [&](auto q, auto out) { plain.scale_float(q, 1.0f / 64, out); }, shape, edges);
 }
 
 TEST(CudaAdamWTest, UpdatesAndFoldsAsOnTheCpu) {

@@ -17,9 +17,14 @@ namespace muster::cuda {
 // even, and powers of two around every limit of Exact32 and Exact64.
 inline std::vector<float> EdgeFloats() {
   const float inf = std::numeric_limits<float>::infinity();
-  std::vector<float> edges = {
-      0.0f, -0.0f, inf, -inf, std::numeric_limits<float>::max(), std::numeric_limits<float>::min(),
-      std::numeric_limits<float>::denorm_min(), std::bit_cast<float>(0x007fffffu)};
+  std::vector<float> edges = {0.0f,
+                              -0.0f,
+                              inf,
+                              -inf,
+                              std::numeric_limits<float>::max(),
+                              std::numeric_limits<float>::min(),
+                              std::numeric_limits<float>::denorm_min(),
+                              std::bit_cast<float>(0x007fffffu)};
   for (std::uint32_t nan : {0x7fc00000u, 0xffc00000u, 0x7f800001u, 0x7fffffffu, 0xff812345u}) {
     edges.push_back(std::bit_cast<float>(nan));
   }

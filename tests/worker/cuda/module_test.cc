@@ -18,8 +18,7 @@ TEST(CudaModuleTest, IsOfThisBuildAndSaysWhatItIsFor) {
   const auto loaded = LoadModule(MUSTER_CUDA_LIBRARY);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ((*loaded)->cuda_version, 13000);
-  EXPECT_EQ(FindingOf(loaded),
-            ModuleFindings(RightModule{"sm_80 sm_90 sm_100 compute_100"}));
+  EXPECT_EQ(FindingOf(loaded), ModuleFindings(RightModule{"sm_80 sm_90 sm_100 compute_100"}));
 }
 
 TEST(CudaModuleTest, WithoutADriverItSaysSoInASentence) {
@@ -58,7 +57,8 @@ TEST(CudaModuleTest, NoArithmeticMayBeFusedOrApproximated) {
   text << file.rdbuf();
   const std::string ptx = text.str();
   ASSERT_THAT(ptx, testing::HasSubstr("UpdateKernel"));
-  const std::regex operation(R"(\b(fma|mad|mul|add|sub|div|sqrt|rcp|rsqrt|ex2)(\.[a-z0-9]+)*\.f(32|64)\b)");
+  const std::regex operation(
+      R"(\b(fma|mad|mul|add|sub|div|sqrt|rcp|rsqrt|ex2)(\.[a-z0-9]+)*\.f(32|64)\b)");
   int seen = 0;
   for (auto it = std::sregex_iterator(ptx.begin(), ptx.end(), operation);
        it != std::sregex_iterator(); ++it, ++seen) {

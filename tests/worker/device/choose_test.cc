@@ -73,7 +73,10 @@ std::vector<Fault> Faults() {
       // The largest of those that can be used, not of all.
       {driver({V100(0), A10(1), A10(2)}), kRight, large, ExitCode::kOutOfMemory,
        "the job needs 22.6 GiB of GPU memory; the largest of 2 GPUs, \"NVIDIA A10\", has 22.5 GiB"},
-      {driver({V100(0), H200(1)}), kRight, {.bytes = kGib, .process = 1}, ExitCode::kNoDevice,
+      {driver({V100(0), H200(1)}),
+       kRight,
+       {.bytes = kGib, .process = 1},
+       ExitCode::kNoDevice,
        "process 1 of this pod (they count from 0) needs a GPU of its own; this pod has 2, of which "
        "1 can be used"},
   };
@@ -103,8 +106,7 @@ TEST(ChooseTest, TakesAGpuThatServes) {
   for (const DeviceRequest request : {DeviceRequest::kAuto, DeviceRequest::kCuda}) {
     EXPECT_EQ(
         Choose(request, WorkingDriver{13000, {H200(0)}}, kRight, {.bytes = 140 * kGib}),
-        Choice(UseGpu{
-            0, "GPU 0, \"NVIDIA H200\" with 140.0 GiB, of which 140.0 GiB are needed"}));
+        Choice(UseGpu{0, "GPU 0, \"NVIDIA H200\" with 140.0 GiB, of which 140.0 GiB are needed"}));
   }
 }
 

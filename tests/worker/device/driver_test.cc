@@ -16,20 +16,19 @@ std::string FakeDriver(const std::string& name) {
 
 TEST(DriverTest, FindsTheVersionAndEveryGpu) {
   EXPECT_EQ(LookForGpus(FakeDriver("fake_cuda_good")),
-            DriverFindings(WorkingDriver{
-                13000,
-                {{.ordinal = 0,
-                  .product = "Fake H200",
-                  .major = 9,
-                  .minor = 0,
-                  .multiprocessors = 132,
-                  .memory_bytes = 150754820096},
-                 {.ordinal = 1,
-                  .product = "Fake V100",
-                  .major = 7,
-                  .minor = 5,
-                  .multiprocessors = 80,
-                  .memory_bytes = 17179869184}}}));
+            DriverFindings(WorkingDriver{13000,
+                                         {{.ordinal = 0,
+                                           .product = "Fake H200",
+                                           .major = 9,
+                                           .minor = 0,
+                                           .multiprocessors = 132,
+                                           .memory_bytes = 150754820096},
+                                          {.ordinal = 1,
+                                           .product = "Fake V100",
+                                           .major = 7,
+                                           .minor = 5,
+                                           .multiprocessors = 80,
+                                           .memory_bytes = 17179869184}}}));
 }
 
 TEST(DriverTest, DoesNotAskADriverThatIsTooOldForItsGpus) {

@@ -51,7 +51,8 @@ int cuDeviceGet(int* device, int ordinal) {
 
 int cuDeviceGetName(char* name, int size, int device) {
   if (!Valid(device)) return kInvalidDevice;
-  std::strncpy(name, device == kDevices ? "Fake H200" : "Fake V100", static_cast<std::size_t>(size));
+  std::strncpy(name, device == kDevices ? "Fake H200" : "Fake V100",
+               static_cast<std::size_t>(size));
   return FAKE_NAME_ERROR;
 }
 

@@ -24,8 +24,7 @@ TEST(IdentityTest, EveryFieldCountsAndIsNamed) {
        "GPU is \"NVIDIA H100\", the job's is \"NVIDIA H200\"");
   says([](Identity& i) { i.multiprocessors = 114; },
        "GPU's number of multiprocessors is 114, the job's is 132");
-  says([](Identity& i) { i.cuda = "13.1"; },
-       "version of CUDA is \"13.1\", the job's is \"13.0\"");
+  says([](Identity& i) { i.cuda = "13.1"; }, "version of CUDA is \"13.1\", the job's is \"13.0\"");
   says([](Identity& i) { i.cublas = ""; }, "version of cuBLAS is none, the job's is \"13.0.2\"");
   says([](Identity& i) { i.cudnn = "9.14.0"; },
        "version of cuDNN is \"9.14.0\", the job's is \"9.13.0\"");
@@ -35,9 +34,10 @@ TEST(IdentityTest, EveryFieldCountsAndIsNamed) {
 }
 
 TEST(IdentityTest, TheFirstOfSeveralIsSaid) {
-  EXPECT_EQ(FirstDifference(kJob, {"NVIDIA A100", 108, "12.0", "", "", "", "x"}),
-            "this member's GPU is \"NVIDIA A100\", the job's is \"NVIDIA H200\"; in exact mode they "
-            "must be the same");
+  EXPECT_EQ(
+      FirstDifference(kJob, {"NVIDIA A100", 108, "12.0", "", "", "", "x"}),
+      "this member's GPU is \"NVIDIA A100\", the job's is \"NVIDIA H200\"; in exact mode they "
+      "must be the same");
 }
 
 }  // namespace

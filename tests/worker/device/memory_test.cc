@@ -46,12 +46,10 @@ TEST(MemoryTest, CountsWhatTheCpuKeeps) {
       {.layers = 12, .heads = 12, .width = 768, .context = 1024, .batch = 4, .vocabulary = 50257},
   };
   for (const ActivationShape& s : shapes) {
-    const model::GptMemory cpu(
-        {s.layers, s.heads, s.width, s.context, s.batch, s.vocabulary});
+    const model::GptMemory cpu({s.layers, s.heads, s.width, s.context, s.batch, s.vocabulary});
     const std::int64_t gradients =
         4 * (std::max(4 * s.width, s.context) * s.width + 8 * s.width + s.vocabulary * s.width);
-    EXPECT_EQ(CountDeviceBytes(1, api::Reduction::kExact64, s).activations,
-              cpu.bytes() - gradients)
+    EXPECT_EQ(CountDeviceBytes(1, api::Reduction::kExact64, s).activations, cpu.bytes() - gradients)
         << s.width;
   }
 }
