@@ -1,5 +1,6 @@
-#include "worker/cuda/adamw.h"
 #include "worker/cuda/kernels.h"
+
+#include "worker/cuda/adamw.h"
 
 namespace muster::cuda {
 namespace {

@@ -1,10 +1,11 @@
+#include "worker/cuda/module.h"
+
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
 #include <new>
 
 #include "worker/cuda/kernels.h"
-#include "worker/cuda/module.h"
 
 struct MusterCudaContext {
   int ordinal = 0;
