@@ -28,4 +28,7 @@ cudaError_t LaunchUpdate(cudaStream_t stream, const MusterCudaSums& reduced, dou
 cudaError_t LaunchDigest(cudaStream_t stream, const float* values, std::int64_t length,
                          std::uint64_t index, std::uint32_t vector, std::uint64_t* out);
 
+cudaError_t LaunchNormForward(cudaStream_t stream, const MusterCudaNorm& norm);
+cudaError_t LaunchNormBackward(cudaStream_t stream, const MusterCudaNorm& norm);
+
 }  // namespace muster::cuda

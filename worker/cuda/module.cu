@@ -137,6 +137,18 @@ int32_t DigestVector(MusterCudaContext* context, const float* device_values, int
              message);
 }
 
+int32_t NormForward(MusterCudaContext* context, const MusterCudaNorm* norm,
+                    MusterCudaText message) {
+  if (Enter(context, message) != 0) return 1;
+  return Say("launch of norm_forward", LaunchNormForward(context->stream, *norm), message);
+}
+
+int32_t NormBackward(MusterCudaContext* context, const MusterCudaNorm* norm,
+                     MusterCudaText message) {
+  if (Enter(context, message) != 0) return 1;
+  return Say("launch of norm_backward", LaunchNormBackward(context->stream, *norm), message);
+}
+
 constexpr MusterCudaModule kModule = {MUSTER_CUDA_INTERFACE,
                                       MUSTER_CUDA_BUILD,
                                       CUDART_VERSION,
@@ -152,7 +164,9 @@ constexpr MusterCudaModule kModule = {MUSTER_CUDA_INTERFACE,
                                       DequantiseTensor,
                                       ChecksumSums,
                                       UpdateTensor,
-                                      DigestVector};
+                                      DigestVector,
+                                      NormForward,
+                                      NormBackward};
 
 }  // namespace
 }  // namespace muster::cuda

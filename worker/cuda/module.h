@@ -55,6 +55,19 @@ typedef struct MusterCudaSums {
   uint64_t index;
 } MusterCudaSums;
 
+// Residual sum and LayerNorm over rows of a width, all of the device's memory. Forward: stream +=
+// branch (when there is one), then y, mean and rstd of it. Backward: dx += what passes back of dy,
+// and dgain, dbias.
+typedef struct MusterCudaNorm {
+  int64_t rows, width;
+  float* stream;
+  const float* branch;  // null: the stream stays as it is
+  const float *gain, *bias;
+  float *y, *mean, *rstd;
+  const float* dy;
+  float *dx, *dgain, *dbias;
+} MusterCudaNorm;
+
 typedef struct MusterCudaModule {
   uint32_t interface_version;  // MUSTER_CUDA_INTERFACE
   const char* build;           // of the sources that module and program share (worker/cuda)
@@ -93,6 +106,11 @@ typedef struct MusterCudaModule {
   // *device_fold += the digest's fold of a vector as it is.
   int32_t (*digest)(MusterCudaContext* context, const float* device_values, int64_t length,
                     uint64_t index, uint32_t stream, uint64_t* device_fold, MusterCudaText message);
+
+  int32_t (*norm_forward)(MusterCudaContext* context, const MusterCudaNorm* norm,
+                          MusterCudaText message);
+  int32_t (*norm_backward)(MusterCudaContext* context, const MusterCudaNorm* norm,
+                           MusterCudaText message);
 } MusterCudaModule;
 
 typedef const MusterCudaModule* (*MusterCudaEntry)(void);
