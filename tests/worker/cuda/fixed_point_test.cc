@@ -94,6 +94,19 @@ TEST(CudaFixedPointTest, AnyBitsAndAllEdgesAtOnceAsOnTheCpu) {
   Compare(EdgeFloats(), 0xfffffff0ull, 32);
 }
 
+// Limits of many slots are floats themselves: the limit is not beyond it, the next number is.
+TEST(CudaFixedPointTest, TheLimitItselfAsOnTheCpu) {
+  constexpr std::int32_t kManySlots = 4096;  // 2^19 - 1, and the scale of exponent 0 is 2^18
+  const auto limit = static_cast<float>(exact::Limit32(kManySlots));
+  for (const float integer : {limit - 1, limit, limit + 0.25f, limit + 0.5f, limit + 1}) {
+    Compare({integer * 0x1p-18f}, 0, 1);
+    Compare({integer * -0x1p-18f}, 0, 1);
+  }
+  std::uint32_t flags = 0;
+  EXPECT_EQ(Quantise(limit, {1, exact::Limit32(kManySlots)}, flags), exact::Limit32(kManySlots));
+  EXPECT_EQ(flags, 0u);
+}
+
 template <typename Int>
 std::vector<Int> EdgeIntegers() {
   std::vector<Int> q = {0, 1, -1, std::numeric_limits<Int>::max(), std::numeric_limits<Int>::min()};
