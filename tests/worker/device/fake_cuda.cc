@@ -1,0 +1,82 @@
+// A small libcuda.so.1. Each library of the test is this file with other numbers.
+#include <cstddef>
+#include <cstring>
+
+#ifndef FAKE_VERSION
+#define FAKE_VERSION 13000
+#endif
+#ifndef FAKE_VERSION_ERROR
+#define FAKE_VERSION_ERROR 0
+#endif
+#ifndef FAKE_INIT
+#define FAKE_INIT 0
+#endif
+#ifndef FAKE_COUNT
+#define FAKE_COUNT 2
+#endif
+#ifndef FAKE_NAME_ERROR
+#define FAKE_NAME_ERROR 0
+#endif
+
+namespace {
+bool initialised = false;
+constexpr int kNotInitialised = 3;
+constexpr int kInvalidDevice = 101;
+constexpr int kDevices = 40;  // a handle is not an ordinal
+bool Valid(int device) { return device >= kDevices && device < kDevices + FAKE_COUNT; }
+}  // namespace
+
+extern "C" {
+
+int cuInit(unsigned) {
+  initialised = FAKE_INIT == 0;
+  return FAKE_INIT;
+}
+
+int cuDriverGetVersion(int* version) {
+  *version = FAKE_VERSION;
+  return FAKE_VERSION_ERROR;
+}
+
+int cuDeviceGetCount(int* count) {
+  if (!initialised) return kNotInitialised;
+  *count = FAKE_COUNT;
+  return 0;
+}
+
+int cuDeviceGet(int* device, int ordinal) {
+  *device = kDevices + ordinal;
+  return Valid(*device) ? 0 : kInvalidDevice;
+}
+
+int cuDeviceGetName(char* name, int size, int device) {
+  if (!Valid(device)) return kInvalidDevice;
+  std::strncpy(name, device == kDevices ? "Fake H200" : "Fake V100",
+               static_cast<std::size_t>(size));
+  return FAKE_NAME_ERROR;
+}
+
+int cuDeviceGetAttribute(int* value, int attribute, int device) {
+  if (!Valid(device)) return kInvalidDevice;
+  const bool first = device == kDevices;
+  if (attribute == 16) *value = first ? 132 : 80;
+  if (attribute == 75) *value = first ? 9 : 7;
+  if (attribute == 76) *value = first ? 0 : 5;
+  return 0;
+}
+
+#ifndef FAKE_LACKS_MEMORY
+int cuDeviceTotalMem_v2(std::size_t* bytes, int device) {
+  if (!Valid(device)) return kInvalidDevice;
+  *bytes = device == kDevices ? std::size_t{150754820096} : std::size_t{17179869184};
+  return 0;
+}
+#endif
+
+int cuGetErrorName(int error, const char** name) {
+  if (error != 999) return 1;
+  *name = "CUDA_ERROR_UNKNOWN";
+  return 0;
+}
+
+}  // extern "C"

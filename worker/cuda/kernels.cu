@@ -1,0 +1,162 @@
+#include "worker/cuda/kernels.h"
+
+#include "worker/cuda/adamw.h"
+
+namespace muster::cuda {
+namespace {
+
+// All passes wait for memory: enough threads to have many loads in flight on every GPU that is
+// supported, and so few blocks that the atomics at their ends do not count.
+constexpr int kThreads = 256;
+constexpr std::int64_t kMostBlocks = 1024;
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+int BlocksFor(std::int64_t length) {
+  const std::int64_t blocks = (length + kThreads - 1) / kThreads;
+  return static_cast<int>(blocks < kMostBlocks ? blocks : kMostBlocks);
+}
+
+__device__ Share MyShare(std::int64_t length) {
+  Share share;
+  share.first = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  share.stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  share.count = length;
+  return share;
+}
+
+// Mod 2^64, so the order in which blocks add cannot be seen. All threads of the warp take part.
+__device__ void AddToTotal(std::uint64_t mine, std::uint64_t* total) {
+  for (int lanes = 16; lanes > 0; lanes /= 2) mine += __shfl_down_sync(kAllLanes, mine, lanes);
+  if (threadIdx.x % 32 == 0) {
+    atomicAdd(reinterpret_cast<unsigned long long*>(total), static_cast<unsigned long long>(mine));
+  }
+}
+
+template <typename Int>
+__global__ void QuantiseAddKernel(const float* gradient, MusterCudaSums sums, Scale to,
+                                  MusterCudaTold* total) {
+  const Told told = QuantiseAdd(gradient, static_cast<Int*>(sums.device_sums), MyShare(sums.length),
+                                sums.index, to);
+  AddToTotal(told.checksum, &total->checksum);
+  const unsigned flags = __reduce_or_sync(kAllLanes, told.flags);
+  const unsigned max_abs = __reduce_max_sync(kAllLanes, told.max_abs);
+  if (threadIdx.x % 32 == 0) {
+    if (flags != 0) atomicOr(&total->flags, flags);
+    atomicMax(&total->max_abs, max_abs);
+  }
+}
+
+template <typename Sum>
+__global__ void DequantiseKernel(MusterCudaSums sums, double factor, float* out) {
+  const Sum* const q = static_cast<const Sum*>(sums.device_sums);
+  const Share share = MyShare(sums.length);
+  for (std::int64_t i = share.first; i < share.count; i += share.stride) {
+    out[i] = Dequantise(q[i], factor);
+  }
+}
+
+template <typename Int>
+__global__ void ChecksumKernel(MusterCudaSums sums, std::uint64_t* total) {
+  const Int* const q = static_cast<const Int*>(sums.device_sums);
+  AddToTotal(Checksum(q, MyShare(sums.length), sums.index), total);
+}
+
+template <typename Sum>
+__global__ void UpdateKernel(MusterCudaSums reduced, double factor, MusterCudaAdamW constants,
+                             StateVectors state, MusterCudaFolds* total) {
+  const Folds folds =
+      UpdateState(static_cast<const Sum*>(reduced.device_sums), factor, constants, state.w, state.m,
+                  state.v, MyShare(reduced.length), reduced.index);
+  AddToTotal(folds.weights, &total->weights);
+  AddToTotal(folds.first, &total->first);
+  AddToTotal(folds.second, &total->second);
+}
+
+__global__ void DigestKernel(const float* values, std::int64_t length, std::uint64_t index,
+                             std::uint32_t vector, std::uint64_t* total) {
+  AddToTotal(DigestFold(values, MyShare(length), index, vector), total);
+}
+
+}  // namespace
+
+cudaError_t LaunchQuantiseAdd(cudaStream_t stream, const float* gradient,
+                              const MusterCudaSums& sums, const Scale& to, MusterCudaTold* told) {
+  if (sums.length <= 0) return cudaSuccess;  // a grid of no blocks is an error
+  const int blocks = BlocksFor(sums.length);
+  switch (sums.kind) {
+    case MUSTER_CUDA_INT64:
+      QuantiseAddKernel<std::int64_t><<<blocks, kThreads, 0, stream>>>(gradient, sums, to, told);
+      return cudaGetLastError();
+    case MUSTER_CUDA_INT32:
+      QuantiseAddKernel<std::int32_t><<<blocks, kThreads, 0, stream>>>(gradient, sums, to, told);
+      return cudaGetLastError();
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+cudaError_t LaunchDequantise(cudaStream_t stream, const MusterCudaSums& sums, double factor,
+                             float* out) {
+  if (sums.length <= 0) return cudaSuccess;
+  const int blocks = BlocksFor(sums.length);
+  switch (sums.kind) {
+    case MUSTER_CUDA_INT64:
+      DequantiseKernel<std::int64_t><<<blocks, kThreads, 0, stream>>>(sums, factor, out);
+      return cudaGetLastError();
+    case MUSTER_CUDA_INT32:
+      DequantiseKernel<std::int32_t><<<blocks, kThreads, 0, stream>>>(sums, factor, out);
+      return cudaGetLastError();
+    case MUSTER_CUDA_FLOAT:
+      DequantiseKernel<float><<<blocks, kThreads, 0, stream>>>(sums, factor, out);
+      return cudaGetLastError();
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+cudaError_t LaunchChecksum(cudaStream_t stream, const MusterCudaSums& sums, std::uint64_t* out) {
+  if (sums.length <= 0) return cudaSuccess;
+  const int blocks = BlocksFor(sums.length);
+  switch (sums.kind) {
+    case MUSTER_CUDA_INT64:
+      ChecksumKernel<std::int64_t><<<blocks, kThreads, 0, stream>>>(sums, out);
+      return cudaGetLastError();
+    case MUSTER_CUDA_INT32:
+      ChecksumKernel<std::int32_t><<<blocks, kThreads, 0, stream>>>(sums, out);
+      return cudaGetLastError();
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+cudaError_t LaunchUpdate(cudaStream_t stream, const MusterCudaSums& reduced, double factor,
+                         const MusterCudaAdamW& constants, const StateVectors& state,
+                         MusterCudaFolds* folds) {
+  if (reduced.length <= 0) return cudaSuccess;
+  const int blocks = BlocksFor(reduced.length);
+  switch (reduced.kind) {
+    case MUSTER_CUDA_INT64:
+      UpdateKernel<std::int64_t>
+          <<<blocks, kThreads, 0, stream>>>(reduced, factor, constants, state, folds);
+      return cudaGetLastError();
+    case MUSTER_CUDA_INT32:
+      UpdateKernel<std::int32_t>
+          <<<blocks, kThreads, 0, stream>>>(reduced, factor, constants, state, folds);
+      return cudaGetLastError();
+    case MUSTER_CUDA_FLOAT:
+      UpdateKernel<float>
+          <<<blocks, kThreads, 0, stream>>>(reduced, factor, constants, state, folds);
+      return cudaGetLastError();
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+cudaError_t LaunchDigest(cudaStream_t stream, const float* values, std::int64_t length,
+                         std::uint64_t index, std::uint32_t vector, std::uint64_t* out) {
+  if (length <= 0) return cudaSuccess;
+  DigestKernel<<<BlocksFor(length), kThreads, 0, stream>>>(values, length, index, vector, out);
+  return cudaGetLastError();
+}
+
+}  // namespace muster::cuda

@@ -1,0 +1,176 @@
+#include "worker/cuda/module.h"
+
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+#include <new>
+
+#include "worker/cuda/kernels.h"
+
+struct MusterCudaContext {
+  int ordinal = 0;
+  cudaStream_t stream = nullptr;
+};
+
+namespace muster::cuda {
+namespace {
+
+// 0, or the sentence "CALL: what CUDA says of it" and 1.
+int32_t Say(const char* call, cudaError_t error, MusterCudaText message) {
+  if (error == cudaSuccess) return 0;
+  if (message.text != nullptr && message.size > 0) {
+    std::snprintf(message.text, static_cast<std::size_t>(message.size), "%s: %s (%s)", call,
+                  cudaGetErrorString(error), cudaGetErrorName(error));
+  }
+  return 1;
+}
+
+// The calls that follow are those of the context's device, whatever the thread used before.
+int32_t Enter(const MusterCudaContext* context, MusterCudaText message) {
+  return Say("cudaSetDevice", cudaSetDevice(context->ordinal), message);
+}
+
+void Destroy(MusterCudaContext* context) {
+  if (context == nullptr) return;
+  // What these say is of no use any more: the device may be what is broken.
+  (void)cudaSetDevice(context->ordinal);
+  if (context->stream != nullptr) (void)cudaStreamDestroy(context->stream);
+  delete context;
+}
+
+int32_t Create(int32_t ordinal, MusterCudaContext** out, MusterCudaText message) {
+  *out = nullptr;
+  auto* context = new (std::nothrow) MusterCudaContext;
+  if (context == nullptr) return Say("new", cudaErrorMemoryAllocation, message);
+  context->ordinal = ordinal;
+  int32_t failed = Enter(context, message);
+  if (failed == 0) {
+    failed = Say("cudaStreamCreateWithFlags",
+                 cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), message);
+  }
+  if (failed != 0) {
+    Destroy(context);
+    return failed;
+  }
+  *out = context;
+  return 0;
+}
+
+int32_t Allocate(MusterCudaContext* context, int64_t bytes, void** device, MusterCudaText message) {
+  *device = nullptr;
+  if (Enter(context, message) != 0) return 1;
+  return Say("cudaMalloc", cudaMalloc(device, static_cast<std::size_t>(bytes)), message);
+}
+
+void Release(MusterCudaContext* context, void* device) {
+  (void)cudaSetDevice(context->ordinal);
+  (void)cudaFree(device);
+}
+
+int32_t ToDevice(MusterCudaContext* context, const void* host, void* device, int64_t bytes,
+                 MusterCudaText message) {
+  if (Enter(context, message) != 0) return 1;
+  return Say("cudaMemcpyAsync to the device",
+             cudaMemcpyAsync(device, host, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice,
+                             context->stream),
+             message);
+}
+
+int32_t ToHost(MusterCudaContext* context, const void* device, void* host, int64_t bytes,
+               MusterCudaText message) {
+  if (Enter(context, message) != 0) return 1;
+  return Say("cudaMemcpyAsync to the host",
+             cudaMemcpyAsync(host, device, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost,
+                             context->stream),
+             message);
+}
+
+int32_t Synchronise(MusterCudaContext* context, MusterCudaText message) {
+  if (Enter(context, message) != 0) return 1;
+  return Say("cudaStreamSynchronize", cudaStreamSynchronize(context->stream), message);
+}
+
+int32_t QuantiseAddTensor(MusterCudaContext* context, const float* device_gradient,
+                          const MusterCudaSums* sums, double scale, int64_t limit,
+                          MusterCudaTold* device_told, MusterCudaText message) {
+  if (Enter(context, message) != 0) return 1;
+  Scale to;
+  to.scale = scale;
+  to.limit = limit;
+  return Say("launch of quantise_add",
+             LaunchQuantiseAdd(context->stream, device_gradient, *sums, to, device_told), message);
+}
+
+int32_t DequantiseTensor(MusterCudaContext* context, const MusterCudaSums* sums, double factor,
+                         float* device_out, MusterCudaText message) {
+  if (Enter(context, message) != 0) return 1;
+  return Say("launch of dequantise", LaunchDequantise(context->stream, *sums, factor, device_out),
+             message);
+}
+
+int32_t ChecksumSums(MusterCudaContext* context, const MusterCudaSums* sums,
+                     uint64_t* device_checksum, MusterCudaText message) {
+  if (Enter(context, message) != 0) return 1;
+  return Say("launch of checksum", LaunchChecksum(context->stream, *sums, device_checksum),
+             message);
+}
+
+int32_t UpdateTensor(MusterCudaContext* context, const MusterCudaSums* reduced, double factor,
+                     const MusterCudaAdamW* constants, float* device_w, float* device_m,
+                     float* device_v, MusterCudaFolds* device_folds, MusterCudaText message) {
+  if (Enter(context, message) != 0) return 1;
+  StateVectors state;
+  state.w = device_w;
+  state.m = device_m;
+  state.v = device_v;
+  return Say("launch of update",
+             LaunchUpdate(context->stream, *reduced, factor, *constants, state, device_folds),
+             message);
+}
+
+int32_t DigestVector(MusterCudaContext* context, const float* device_values, int64_t length,
+                     uint64_t index, uint32_t stream, uint64_t* device_fold,
+                     MusterCudaText message) {
+  if (Enter(context, message) != 0) return 1;
+  return Say("launch of digest",
+             LaunchDigest(context->stream, device_values, length, index, stream, device_fold),
+             message);
+}
+
+int32_t NormForward(MusterCudaContext* context, const MusterCudaNorm* norm,
+                    MusterCudaText message) {
+  if (Enter(context, message) != 0) return 1;
+  return Say("launch of norm_forward", LaunchNormForward(context->stream, *norm), message);
+}
+
+int32_t NormBackward(MusterCudaContext* context, const MusterCudaNorm* norm,
+                     MusterCudaText message) {
+  if (Enter(context, message) != 0) return 1;
+  return Say("launch of norm_backward", LaunchNormBackward(context->stream, *norm), message);
+}
+
+constexpr MusterCudaModule kModule = {MUSTER_CUDA_INTERFACE,
+                                      MUSTER_CUDA_BUILD,
+                                      CUDART_VERSION,
+                                      MUSTER_CUDA_ARCHITECTURES,
+                                      Create,
+                                      Destroy,
+                                      Allocate,
+                                      Release,
+                                      ToDevice,
+                                      ToHost,
+                                      Synchronise,
+                                      QuantiseAddTensor,
+                                      DequantiseTensor,
+                                      ChecksumSums,
+                                      UpdateTensor,
+                                      DigestVector,
+                                      NormForward,
+                                      NormBackward};
+
+}  // namespace
+}  // namespace muster::cuda
+
+extern "C" __attribute__((visibility("default"))) const MusterCudaModule* muster_cuda_module() {
+  return &muster::cuda::kModule;
+}

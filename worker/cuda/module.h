@@ -1,0 +1,120 @@
+// The interface of libmuster_cuda.so, which muster-worker loads where it finds a GPU: plain C
+// types, one exported function, no header of CUDA.
+//
+// The module exports muster_cuda_module alone; it returns a table that lives as long as the module
+// is loaded. The first two fields never change their place, so that a program can refuse a module
+// of another version before it looks at the rest. Functions that can fail return 0 on success and
+// otherwise write one sentence, cut to the message's size, with a closing zero.
+//
+// Pointers named device_* are of the device's memory and only passed back. Launches return at once;
+// what they compute is there when synchronise has returned. Lengths are elements; `index` is the
+// flat index of the first one.
+//
+// Thread rule: one thread at a time for each context.
+#pragma once
+
+#include <stdint.h>
+
+#define MUSTER_CUDA_INTERFACE 1
+#define MUSTER_CUDA_ENTRY "muster_cuda_module"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct MusterCudaContext MusterCudaContext;
+
+typedef struct MusterCudaText {
+  char* text;
+  int32_t size;
+} MusterCudaText;
+
+// As kernels::AdamWConstants, which has the formulas.
+typedef struct MusterCudaAdamW {
+  float beta1, one_minus_beta1, beta2, one_minus_beta2;
+  float gradient_scale, step_size, inverse_correction2, epsilon, keep;
+} MusterCudaAdamW;
+
+// Over one vector. Flags: 1 not finite, 2 saturated. max_abs: bits of the greatest |g|.
+typedef struct MusterCudaTold {
+  uint64_t checksum;
+  uint32_t flags;
+  uint32_t max_abs;
+} MusterCudaTold;
+
+typedef struct MusterCudaFolds {
+  uint64_t weights, first, second;
+} MusterCudaFolds;
+
+// A vector of sums; `kind` says of what.
+enum { MUSTER_CUDA_INT64 = 0, MUSTER_CUDA_INT32 = 1, MUSTER_CUDA_FLOAT = 2 };
+typedef struct MusterCudaSums {
+  int32_t kind;
+  void* device_sums;
+  int64_t length;
+  uint64_t index;
+} MusterCudaSums;
+
+// Residual sum and LayerNorm over rows of a width, all of the device's memory. Forward: stream +=
+// branch (when there is one), then y, mean and rstd of it. Backward: dx += what passes back of dy,
+// and dgain, dbias.
+typedef struct MusterCudaNorm {
+  int64_t rows, width;
+  float* stream;
+  const float* branch;  // null: the stream stays as it is
+  const float *gain, *bias;
+  float *y, *mean, *rstd;
+  const float* dy;
+  float *dx, *dgain, *dbias;
+} MusterCudaNorm;
+
+typedef struct MusterCudaModule {
+  uint32_t interface_version;  // MUSTER_CUDA_INTERFACE
+  const char* build;           // of the sources that module and program share (worker/cuda)
+  int32_t cuda_version;        // 13000 for 13.0
+  const char* architectures;   // "sm_80 sm_90 sm_100 compute_100"
+
+  // A context owns one device and one stream. At most one context a process and device.
+  int32_t (*create)(int32_t ordinal, MusterCudaContext** out, MusterCudaText message);
+  void (*destroy)(MusterCudaContext* context);
+
+  int32_t (*allocate)(MusterCudaContext* context, int64_t bytes, void** device,
+                      MusterCudaText message);
+  void (*release)(MusterCudaContext* context, void* device);
+  // The host's memory must stay until synchronise has returned.
+  int32_t (*to_device)(MusterCudaContext* context, const void* host, void* device, int64_t bytes,
+                       MusterCudaText message);
+  int32_t (*to_host)(MusterCudaContext* context, const void* device, void* host, int64_t bytes,
+                     MusterCudaText message);
+  int32_t (*synchronise)(MusterCudaContext* context, MusterCudaText message);
+
+  // sums += a tensor's quantised gradient (int64 and int32). What it told is merged into
+  // device_told, which the caller zeroes.
+  int32_t (*quantise_add)(MusterCudaContext* context, const float* device_gradient,
+                          const MusterCudaSums* sums, double scale, int64_t limit,
+                          MusterCudaTold* device_told, MusterCudaText message);
+  // Mean gradients of reduced sums, all kinds.
+  int32_t (*dequantise)(MusterCudaContext* context, const MusterCudaSums* sums, double factor,
+                        float* device_out, MusterCudaText message);
+  // *device_checksum += the linear checksum (int64 and int32).
+  int32_t (*checksum)(MusterCudaContext* context, const MusterCudaSums* sums,
+                      uint64_t* device_checksum, MusterCudaText message);
+  // Dequantise, AdamW, digest in one pass over one tensor; *device_folds += what the state became.
+  int32_t (*update)(MusterCudaContext* context, const MusterCudaSums* reduced, double factor,
+                    const MusterCudaAdamW* constants, float* device_w, float* device_m,
+                    float* device_v, MusterCudaFolds* device_folds, MusterCudaText message);
+  // *device_fold += the digest's fold of a vector as it is.
+  int32_t (*digest)(MusterCudaContext* context, const float* device_values, int64_t length,
+                    uint64_t index, uint32_t stream, uint64_t* device_fold, MusterCudaText message);
+
+  int32_t (*norm_forward)(MusterCudaContext* context, const MusterCudaNorm* norm,
+                          MusterCudaText message);
+  int32_t (*norm_backward)(MusterCudaContext* context, const MusterCudaNorm* norm,
+                           MusterCudaText message);
+} MusterCudaModule;
+
+typedef const MusterCudaModule* (*MusterCudaEntry)(void);
+
+#ifdef __cplusplus
+}
+#endif
