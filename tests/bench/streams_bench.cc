@@ -141,6 +141,9 @@ class Fleet final : private kubetest::Containers {
       of_job.slots = options_.members;
       of_job.steps = kStepsOfAll;
       of_job.step_time = seconds(options_.members);  // a second for each, who has one slot
+      of_job.on_exit = [this](const std::string& pod_uid, int code) {
+        Give("the worker of pod " + pod_uid + " has ended with " + std::to_string(code));
+      };
       workers = std::make_unique<Workers>(std::move(of_job));
     }
     workers->Start(*std::move(process));
@@ -151,7 +154,10 @@ class Fleet final : private kubetest::Containers {
   void MakeJob(const std::string& name) {
     api::TrainingJob job;
     job.name = name;
-    job.spec.workers.replicas = job.spec.workers.max_replicas = options_.members;
+    // The first view has everybody: a member that comes later would wait for a state that others send it only
+    // at the end of a step of many seconds.
+    job.spec.workers.replicas = options_.members;
+    job.spec.workers.min_replicas = job.spec.workers.max_replicas = options_.members;
     job.spec.program.builtin = api::Builtin::kBench;
     job.spec.training.steps = kStepsOfAll;
     job.spec.training.slots = options_.members;
