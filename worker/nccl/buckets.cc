@@ -35,7 +35,11 @@ std::size_t ElementBytes(comm::ElementType type) {
 
 std::vector<Piece> MakeBuckets(std::span<const SumVector> vectors, const BucketRules& rules) {
   std::size_t largest = 0;
-  for (const auto& vector : vectors) largest = std::max(largest, vector.reduction.in.size());
+  for (const auto& vector : vectors) {
+    // In whole slots, or the rest of the last one would never fit.
+    const std::size_t slot = vector.slot_elements * ElementBytes(vector.reduction.type);
+    largest = std::max(largest, vector.reduction.in.size() + slot);
+  }
   std::size_t bytes = std::max<std::size_t>(1, rules.bytes);
   while (bytes < largest && CountBuckets(vectors, bytes) > rules.most) bytes *= 2;
 
