@@ -20,8 +20,7 @@ std::size_t BucketElements(const SumVector& vector, std::size_t bytes) {
 std::size_t CountBuckets(std::span<const SumVector> vectors, std::size_t bytes) {
   std::size_t count = 0;
   for (const auto& vector : vectors) {
-    const std::size_t elements =
-        vector.reduction.in.size() / ElementBytes(vector.reduction.type);
+    const std::size_t elements = vector.reduction.in.size() / ElementBytes(vector.reduction.type);
     if (elements > 0) count += DivideUp(elements, BucketElements(vector, bytes));
   }
   return count;

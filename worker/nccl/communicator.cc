@@ -85,8 +85,7 @@ absl::Status NcclCommunicator::BeginInstall(InstallRequest request) {
   if (request.attempt.epoch <= aborted_) {
     return base::Aborted("the epoch of " + ToString(request.attempt) + " was aborted");
   }
-  RaiseCurrentFlag("the communicator before " + ToString(request.attempt) +
-                   " did not end in time");
+  RaiseCurrentFlag("the communicator before " + ToString(request.attempt) + " did not end in time");
   current_ = request.attempt;
   current_flag_ = std::make_shared<comm::AbortFlag>();
   install_ = std::move(request);

@@ -30,7 +30,8 @@ LeakDecision DecideOnLeaks(const Usage& first, const Usage& now, const Rebuilds&
     return {true, Grown("threads", first.threads, now.threads, limits.more_threads)};
   }
   if (rebuilds.failed_inits > limits.failed_inits) {
-    return {true, std::to_string(rebuilds.failed_inits) + " inits failed in this process, more than " +
+    return {true, std::to_string(rebuilds.failed_inits) +
+                      " inits failed in this process, more than " +
                       std::to_string(limits.failed_inits)};
   }
   if (rebuilds.unused_ids > limits.unused_ids) {

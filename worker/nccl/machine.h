@@ -92,27 +92,27 @@ struct Destroyed {
   Result result;
 };
 
-using MachineEvent = std::variant<Install, Reduce, Close, Tick, InitBegun, AsyncRead, EventRead,
-                                  FlagRead, Launched, Recorded, AbortDone, Synchronised,
-                                  FinalizeBegun, Destroyed>;
+using MachineEvent =
+    std::variant<Install, Reduce, Close, Tick, InitBegun, AsyncRead, EventRead, FlagRead, Launched,
+                 Recorded, AbortDone, Synchronised, FinalizeBegun, Destroyed>;
 
 // ---- commands: calls of NcclApi, each with its answer
 
 struct InitRank {
   Attempt attempt;
   InitConfig config;
-};                   // -> InitBegun
+};  // -> InitBegun
 struct AskAsync {};  // -> AsyncRead
 struct AskEvent {};  // -> EventRead
 struct ReadFlag {};  // -> FlagRead
 struct LaunchGroup {
   std::uint64_t sequence = 0;
-};                        // -> Launched
-struct RecordDone {};     // -> Recorded
-struct AbortComm {};      // -> AbortDone
-struct Synchronise {};    // -> Synchronised
-struct FinalizeComm {};   // -> FinalizeBegun
-struct DestroyComm {};    // -> Destroyed
+};  // -> Launched
+struct RecordDone {};    // -> Recorded
+struct AbortComm {};     // -> AbortDone
+struct Synchronise {};   // -> Synchronised
+struct FinalizeComm {};  // -> FinalizeBegun
+struct DestroyComm {};   // -> Destroyed
 
 // ---- commands: everything else
 
@@ -149,11 +149,11 @@ struct ReportQuiet {
   absl::Status status;
 };
 
-using Command = std::variant<InitRank, AskAsync, AskEvent, ReadFlag, LaunchGroup, RecordDone,
-                             AbortComm, Synchronise, FinalizeComm, DestroyComm, RaiseFlag,
-                             ArmWatchdog, DisarmWatchdog, WaitUntil, ReportInstalled,
-                             ReportInstallFailed, ReportCommitted, ReportReductionFailed,
-                             ReportQuiet>;
+using Command =
+    std::variant<InitRank, AskAsync, AskEvent, ReadFlag, LaunchGroup, RecordDone, AbortComm,
+                 Synchronise, FinalizeComm, DestroyComm, RaiseFlag, ArmWatchdog, DisarmWatchdog,
+                 WaitUntil, ReportInstalled, ReportInstallFailed, ReportCommitted,
+                 ReportReductionFailed, ReportQuiet>;
 using Commands = std::vector<Command>;
 
 struct Limits {

@@ -24,8 +24,8 @@ Commands Machine::Fail(base::Time now, const absl::Status& status) {
     commands.push_back(ReportReductionFailed{r->sequence, status});
   }
   const base::Time deadline = now + limits_.abort;
-  commands.push_back(ArmWatchdog{deadline, "the abort of the communicator of " +
-                                               ToString(attempt_) + " did not end in time"});
+  commands.push_back(ArmWatchdog{
+      deadline, "the abort of the communicator of " + ToString(attempt_) + " did not end in time"});
   commands.push_back(AbortComm{});
   state_ = Aborting{deadline};
   return commands;
@@ -52,7 +52,8 @@ Commands Machine::On(base::Time now, const Synchronised& e) {
   if (now >= s->deadline) return Lose("the abort of " + ToString(attempt_) + " came too late");
   Commands commands{DisarmWatchdog{}};
   if (!e.result.ok()) {
-    auto rest = Lose("the device is broken: " + base::Message(ToStatus(e.result, "after an abort")));
+    auto rest =
+        Lose("the device is broken: " + base::Message(ToStatus(e.result, "after an abort")));
     commands.insert(commands.end(), rest.begin(), rest.end());
     return commands;
   }
@@ -85,10 +86,10 @@ Commands Machine::Conclude(base::Time now, Finalising& s) {
   if (s.round.async.ok()) {
     s.destroying = true;
     s.round.stage = Round::Stage::kFlag;  // no more rounds: the handle is about to go
-    return {ArmWatchdog{s.deadline + limits_.abort, "the end of the communicator of " +
-                                                        ToString(attempt_) +
-                                                        " did not come in time"},
-            DestroyComm{}};
+    return {
+        ArmWatchdog{s.deadline + limits_.abort, "the end of the communicator of " +
+                                                    ToString(attempt_) + " did not come in time"},
+        DestroyComm{}};
   }
   if (s.round.async.code != Code::kInProgress) {
     return Fail(now, ToStatus(s.round.async, "ncclCommFinalize"));

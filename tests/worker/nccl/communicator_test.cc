@@ -41,8 +41,8 @@ TEST(NcclCommunicatorTest, ReducesVectorsOfSeveralTypesInOneGroup) {
     std::fill(v.most.begin(), v.most.end(), i == 1 ? 50 : -i);
     std::fill(v.floats.begin(), v.floats.end(), 0.5F);
     const auto vector = [](comm::ReduceOp op, comm::ElementType type, auto& in, auto& out) {
-      return SumVector{{op, type, std::as_bytes(std::span(in)),
-                        std::as_writable_bytes(std::span(out))}, 1};
+      return SumVector{
+          {op, type, std::as_bytes(std::span(in)), std::as_writable_bytes(std::span(out))}, 1};
     };
     const SumVector vectors[] = {
         vector(comm::ReduceOp::kSum, comm::ElementType::kInt64, v.sums, v.sums_out),

@@ -228,7 +228,8 @@ Result FakeNccl::Abort(CommHandle handle) {
                        [](const auto& r) { return r.second.aborted || r.second.dead; });
   });
   const auto until = std::chrono::steady_clock::now() + faults_.abort_takes;
-  fabric_.changed_.wait_until(lock, until, [&] { return std::chrono::steady_clock::now() >= until; });
+  fabric_.changed_.wait_until(lock, until,
+                              [&] { return std::chrono::steady_clock::now() >= until; });
   return {};
 }
 

@@ -20,12 +20,12 @@
 namespace muster::nccl {
 
 struct Faults {
-  bool hang_init = false;        // AsyncError says "in progress" for ever
+  bool hang_init = false;              // AsyncError says "in progress" for ever
   Code init_at_once = Code::kSuccess;  // an error: InitRankNonBlocking makes nothing
-  bool hang_enqueue = false;     // a group's end is never enqueued
-  bool block_group_end = false;  // GroupEnd does not return until released
-  bool hang_collective = false;  // the kernels spin
-  bool notices_death = true;     // AsyncError tells of a dead or departed peer (NVLink: it does not)
+  bool hang_enqueue = false;           // a group's end is never enqueued
+  bool block_group_end = false;        // GroupEnd does not return until released
+  bool hang_collective = false;        // the kernels spin
+  bool notices_death = true;  // AsyncError tells of a dead or departed peer (NVLink: it does not)
   bool abort_waits_for_peers = false;  // until each has aborted or died, as on one host
   std::chrono::milliseconds abort_takes{0};
   Code synchronise = Code::kSuccess;

@@ -177,8 +177,7 @@ TEST_F(MachineTest, ErrorsOfCallsAreFailures) {
   Run();
   Step(EventRead{EventState::kFailed});
   Step(AsyncRead{kOk});
-  EXPECT_EQ(Step(FlagRead{false}),
-            "RaiseFlag(1.1) Failed(7 INTERNAL) ArmWatchdog(105) AbortComm");
+  EXPECT_EQ(Step(FlagRead{false}), "RaiseFlag(1.1) Failed(7 INTERNAL) ArmWatchdog(105) AbortComm");
 }
 
 TEST_F(MachineTest, RefusesAttemptsThatAreNoneOrNotNew) {

@@ -60,7 +60,8 @@ struct ShowCommand {
 
 inline std::string Show(const Commands& commands) {
   std::string text;
-  for (const Command& c : commands) text += (text.empty() ? "" : " ") + std::visit(ShowCommand{}, c);
+  for (const Command& c : commands)
+    text += (text.empty() ? "" : " ") + std::visit(ShowCommand{}, c);
   return text;
 }
 
