@@ -91,7 +91,8 @@ class Cluster {
   std::vector<std::unique_ptr<Member>> members_;
 };
 
-// A sum of 64-bit integers whose right answer is known: rank r gives r + 1 + i.
+// A sum of 64-bit integers whose right answer is known: rank r gives r + 1 + i. Declared before the
+// Cluster: an abort writes into `out` until the communicator is quiet.
 struct Sum {
   explicit Sum(std::int32_t rank, std::size_t n = 1000) : in(n), out(n, -1) {
     for (std::size_t i = 0; i < n; ++i) in[i] = rank + 1 + static_cast<std::int64_t>(i);

@@ -28,6 +28,8 @@ INSTANTIATE_TEST_SUITE_P(Phases, KillTest,
 // Rank 2 of 3 dies; the others keep their sums, and go on as two under a new id.
 TEST_P(KillTest, SurvivorsKeepTheirSumsAndGoOn) {
   const auto [phase, noticed] = GetParam();
+  std::vector<Sum> sums;
+  for (std::int32_t i = 0; i < 3; ++i) sums.emplace_back(i);
   Cluster cluster(3);
   for (std::int32_t i = 0; i < 3; ++i) {
     cluster.nccl(i).Set([&](Faults& f) {
@@ -37,11 +39,11 @@ TEST_P(KillTest, SurvivorsKeepTheirSumsAndGoOn) {
       f.hang_collective = phase == Phase::kCollective;
     });
   }
-  std::vector<Sum> sums;
-  for (std::int32_t i = 0; i < 3; ++i) sums.emplace_back(i);
   if (phase == Phase::kInit) {
     cluster.Begin(Try(1));
-    EXPECT_TRUE(Eventually([&] { return cluster.nccl(2).calls().inits == 1; }));
+    for (std::int32_t i = 0; i < 3; ++i) {
+      EXPECT_TRUE(Eventually([&] { return cluster.nccl(i).calls().inits == 1; }));
+    }
   } else {
     cluster.Install(Try(1));
     for (std::int32_t i = 0; i < 3 && phase != Phase::kBetween; ++i) {
@@ -77,6 +79,7 @@ INSTANTIATE_TEST_SUITE_P(Phases, AbortTest,
 TEST_P(AbortTest, IsFeltAtOnceFromAnotherThread) {
   Limits limits;
   limits.abort = kLong;
+  Sum sum(0);
   Cluster cluster(2, limits);
   const Phase phase = GetParam();
   cluster.nccl(0).Set([&](Faults& f) {
@@ -85,7 +88,6 @@ TEST_P(AbortTest, IsFeltAtOnceFromAnotherThread) {
     f.hang_collective = phase == Phase::kCollective;
     f.abort_waits_for_peers = true;
   });
-  Sum sum(0);
   if (phase == Phase::kInit) {
     cluster.Begin(Try(1));
   } else {
@@ -93,7 +95,10 @@ TEST_P(AbortTest, IsFeltAtOnceFromAnotherThread) {
     ASSERT_TRUE(cluster[0].BeginAllReduce(sum.reduction()).ok());
   }
   std::jthread other([&] {
-    std::this_thread::sleep_for(milliseconds(20));
+    EXPECT_TRUE(Eventually([&] {
+      const Calls calls = cluster.nccl(0).calls();
+      return (phase == Phase::kInit ? calls.inits : calls.groups) == 1;
+    }));
     cluster[0].Abort();
     cluster[0].Abort();
   });
@@ -112,9 +117,9 @@ TEST_P(AbortTest, IsFeltAtOnceFromAnotherThread) {
 
 // The flag comes up after the event was seen done: the sum is there, and must not count.
 TEST(NcclFaultsTest, AFlagRaisedAfterTheEventEndsTheReduction) {
+  std::vector<Sum> sums{Sum(0), Sum(1)};
   Cluster cluster(2);
   cluster.Install(Try(1));
-  std::vector<Sum> sums{Sum(0), Sum(1)};
   ASSERT_TRUE(cluster[1].BeginAllReduce(sums[1].reduction()).ok());
   cluster.nccl(0).Set([&](Faults& f) {
     f.on_async = [&] {
@@ -130,9 +135,9 @@ TEST(NcclFaultsTest, AFlagRaisedAfterTheEventEndsTheReduction) {
 }
 
 TEST(NcclFaultsTest, ASumThatWasNotTakenBeforeTheAbortIsNone) {
+  std::vector<Sum> sums{Sum(0), Sum(1)};
   Cluster cluster(2);
   cluster.Install(Try(1));
-  std::vector<Sum> sums{Sum(0), Sum(1)};
   for (std::int32_t i = 0; i < 2; ++i) {
     ASSERT_TRUE(cluster[i].BeginAllReduce(sums[i].reduction()).ok());
   }
@@ -190,10 +195,10 @@ TEST(NcclFaultsTest, TheWatchdogBarksWhenAnAbortIsLate) {
 TEST(NcclFaultsTest, TheWatchdogCountsFromTheAbortThatWasAskedFor) {
   Limits limits;
   limits.abort = milliseconds(50);
+  Sum sum(0);
   Cluster cluster(1, limits);
   cluster.Install(Try(1));
   cluster.nccl(0).Set([](Faults& f) { f.block_group_end = true; });
-  Sum sum(0);
   ASSERT_TRUE(cluster[0].BeginAllReduce(sum.reduction()).ok());
   EXPECT_TRUE(Eventually([&] { return cluster.nccl(0).calls().groups == 1; }));
   cluster[0].Abort();
@@ -223,9 +228,9 @@ TEST(NcclFaultsTest, AFinalizeThatFailsIsAnAbort) {
 }
 
 TEST(NcclFaultsTest, TheDestructorAbortsWhatRuns) {
+  Sum sum(0);
   Cluster cluster(2);
   cluster.Install(Try(1));
-  Sum sum(0);
   cluster.nccl(0).Set([](Faults& f) { f.hang_collective = true; });
   ASSERT_TRUE(cluster[0].BeginAllReduce(sum.reduction()).ok());
 }

@@ -61,8 +61,8 @@ TEST(NcclCommunicatorTest, ReducesVectorsOfSeveralTypesInOneGroup) {
 }
 
 TEST(NcclCommunicatorTest, RefusesWhatIsNoReduction) {
-  Cluster cluster(1);
   Sum sum(0);
+  Cluster cluster(1);
   EXPECT_EQ(cluster[0].BeginAllReduce(sum.reduction()).code(), kAborted);
   EXPECT_EQ(CodeOfPoll(cluster[0].Poll(milliseconds(0))), kFailedPrecondition);
   cluster.Install(At(1));
@@ -84,9 +84,9 @@ TEST(NcclCommunicatorTest, RefusesWhatIsNoReduction) {
 }
 
 TEST(NcclCommunicatorTest, PollWaitsNoLongerThanAsked) {
+  Sum sum(0);
   Cluster cluster(2);
   cluster.Install(At(1));
-  Sum sum(0);
   ASSERT_TRUE(cluster[0].BeginAllReduce(sum.reduction()).ok());
   EXPECT_EQ(cluster[0].Poll(milliseconds(5)), std::nullopt);
 }
@@ -155,9 +155,9 @@ TEST(NcclCommunicatorTest, AGreetingEndsWithTheAbort) {
 }
 
 TEST(NcclCommunicatorTest, ALaterInstallEndsWhatLives) {
+  Sum sum(0);
   Cluster cluster(2);
   cluster.Install(At(1));
-  Sum sum(0);
   ASSERT_TRUE(cluster[0].BeginAllReduce(sum.reduction()).ok());
   UniqueId id;
   id.bytes[100] = std::byte{1};
