@@ -138,7 +138,9 @@ TEST(NcclCommunicatorTest, GreetsBeforeItEntersNccl) {
 }
 
 TEST(NcclCommunicatorTest, AGreetingEndsWithTheAbort) {
-  Cluster cluster(1);
+  Limits limits;
+  limits.abort = milliseconds(500);
+  Cluster cluster(1, limits);
   InstallRequest request{At(1), {{}, 0, 1}, {}};
   std::atomic<bool> greeting{false};
   request.greet = [&](const comm::AbortFlag& flag) {
@@ -151,6 +153,9 @@ TEST(NcclCommunicatorTest, AGreetingEndsWithTheAbort) {
   cluster[0].Abort();
   EXPECT_EQ(CodeOfPoll(cluster[0].PollInstall(milliseconds(0))), kAborted);
   cluster.AwaitQuiet(0);
+  // The watchdog was armed by the abort, and there was nothing to abort.
+  std::this_thread::sleep_for(limits.abort + milliseconds(100));
+  EXPECT_EQ(cluster.expired(0), 0);
   EXPECT_EQ(cluster.nccl(0).calls().inits, 0);
 }
 
