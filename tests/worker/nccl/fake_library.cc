@@ -1,0 +1,69 @@
+// A libnccl.so.2 that does nothing but answer: built three times, one good, one too old, one without
+// ncclCommAbort. It checks how it is called against the ABI of 2.28 and knows no header of ours.
+#include <climits>
+#include <cstddef>
+#include <cstring>
+
+namespace {
+
+struct Id {
+  char bytes[128];
+};
+struct ConfigHead {
+  std::size_t size;
+  unsigned magic, version;
+  int blocking, cga_cluster_size, min_ctas, max_ctas;
+  const char* net_name;
+  int split_share, traffic_class;
+  const char* comm_name;
+  int rest[6];
+};
+int communicator;
+
+}  // namespace
+
+extern "C" {
+
+int ncclGetVersion(int* version) {
+  *version = FAKE_VERSION;
+  return 0;
+}
+
+int ncclGetUniqueId(Id* id) {
+  for (int i = 0; i < 128; ++i) id->bytes[i] = static_cast<char>(i);
+  return 0;
+}
+
+int ncclCommInitRankConfig(void** comm, int ranks, Id id, int rank, const ConfigHead* config) {
+  bool good = ranks == 4 && rank == 3 && config->size == 80 && config->magic == 0xcafebeef &&
+              config->version == 22800 && config->blocking == 0 && config->min_ctas == INT_MIN &&
+              config->net_name == nullptr && config->comm_name == nullptr &&
+              config->split_share == INT_MIN;
+  for (int i = 0; i < 6; ++i) good = good && config->rest[i] == INT_MIN;
+  for (int i = 0; i < 128; ++i) good = good && id.bytes[i] == static_cast<char>(i);
+  *comm = good ? &communicator : nullptr;
+  return good ? 7 : 4;
+}
+
+int ncclCommGetAsyncError(void* comm, int* error) {
+  *error = 6;
+  return comm == &communicator ? 0 : 4;
+}
+
+int ncclAllReduce(const void*, void*, std::size_t count, int type, int op, void* comm, void*) {
+  if (comm != &communicator) return 4;
+  if (count == 10 && type == 4 && op == 0) return 0;   // int64, sum
+  if (count == 20 && type == 2 && op == 2) return 0;   // int32, max
+  if (count == 30 && type == 7 && op == 0) return 99;  // float: an answer of the future
+  return 5;
+}
+
+#ifndef FAKE_WITHOUT_ABORT
+int ncclCommAbort(void* comm) { return comm == &communicator ? 0 : 4; }
+#endif
+int ncclCommFinalize(void*) { return 7; }
+int ncclCommDestroy(void*) { return 2; }
+int ncclGroupStart() { return 0; }
+int ncclGroupEnd() { return 8; }
+const char* ncclGetLastError(void*) { return "what it last warned of"; }
+}

@@ -1,0 +1,210 @@
+// The caller's side: requests go in, statuses come out. The owner thread is communicator_owner.cc.
+#include "worker/nccl/communicator.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+namespace muster::nccl {
+namespace {
+
+absl::Status AbortedByCaller() { return base::Aborted("the communicator was aborted"); }
+
+absl::Status CheckShape(const comm::Reduction& r) {
+  if (r.in.size() != r.out.size()) {
+    return base::InvalidArgument("input and output of a reduction differ in size");
+  }
+  if (r.in.size() % ElementBytes(r.type) != 0) {
+    return base::InvalidArgument("a reduction that is no whole number of elements");
+  }
+  // std::less orders pointers into different arrays too.
+  const std::less<const std::byte*> before;
+  const std::byte* out = r.out.data();
+  if (!r.in.empty() && before(r.in.data(), out + r.out.size()) &&
+      before(out, r.in.data() + r.in.size())) {
+    return base::InvalidArgument("a reduction in place: an abort would destroy its input (M4)");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<NcclCommunicator>> NcclCommunicator::Create(NcclOptions options) {
+  if (options.api == nullptr) return base::InvalidArgument("a communicator without NCCL");
+  if (!options.expired) return base::InvalidArgument("a communicator without a watchdog");
+  return std::unique_ptr<NcclCommunicator>(new NcclCommunicator(std::move(options)));
+}
+
+NcclCommunicator::NcclCommunicator(NcclOptions options)
+    : options_(std::move(options)),
+      watchdog_(options_.expired),
+      machine_(options_.limits),
+      owner_([this] { RunOwner(); }) {}
+
+NcclCommunicator::~NcclCommunicator() {
+  {
+    runtime::MutexLock lock(mutex_);
+    stop_ = true;
+    RaiseCurrentFlag("the last communicator of this process did not end in time");
+    changed_.NotifyAll();
+  }
+  owner_.join();
+}
+
+absl::StatusOr<UniqueId> NcclCommunicator::Mint(const Attempt& attempt) {
+  {
+    runtime::MutexLock lock(mutex_);
+    // The owner makes no call while nothing lives, so this one meets no other.
+    if (busy_ || install_) {
+      return base::FailedPrecondition("an id is minted while no communicator lives");
+    }
+    if (attempt <= minted_) {
+      return base::FailedPrecondition(ToString(attempt) + " or a later one has its id already");
+    }
+    if (attempt.number < 1 || attempt.number > options_.limits.attempts) {
+      return base::ResourceExhausted(ToString(attempt) + " is not one of the " +
+                                     std::to_string(options_.limits.attempts) +
+                                     " attempts of an epoch");
+    }
+    minted_ = attempt;
+  }
+  UniqueId id;
+  MUSTER_RETURN_IF_ERROR(ToStatus(options_.api->GetUniqueId(&id), "ncclGetUniqueId"));
+  runtime::MutexLock lock(mutex_);
+  ++rebuilds_.unused_ids;  // until an init with it succeeds
+  return id;
+}
+
+absl::Status NcclCommunicator::BeginInstall(InstallRequest request) {
+  runtime::MutexLock lock(mutex_);
+  MUSTER_RETURN_IF_ERROR(lost_);
+  if (request.attempt <= current_) {
+    return base::InvalidArgument(ToString(request.attempt) + " does not come after " +
+                                 ToString(current_));
+  }
+  if (request.attempt.epoch <= aborted_) {
+    return base::Aborted("the epoch of " + ToString(request.attempt) + " was aborted");
+  }
+  RaiseCurrentFlag("the communicator before " + ToString(request.attempt) + " did not end in time");
+  current_ = request.attempt;
+  current_flag_ = std::make_shared<comm::AbortFlag>();
+  install_ = std::move(request);
+  installing_ = true;
+  installed_.reset();
+  up_ = false;
+  interrupted_ = false;
+  in_flight_.reset();
+  reduced_.reset();
+  work_.reset();
+  close_ = false;
+  changed_.NotifyAll();
+  return absl::OkStatus();
+}
+
+std::optional<absl::Status> NcclCommunicator::PollInstall(base::Duration wait) {
+  const base::Time until = comm::Now() + wait;
+  runtime::MutexLock lock(mutex_);
+  while (true) {
+    if (!installing_) return base::FailedPrecondition("no install is in flight");
+    if (installed_ || interrupted_) {
+      installing_ = false;
+      return interrupted_ ? AbortedByCaller() : *std::exchange(installed_, std::nullopt);
+    }
+    if (comm::Now() >= until) return std::nullopt;
+    changed_.WaitUntil(mutex_, until);
+  }
+}
+
+absl::Status NcclCommunicator::CheckMayReduce() {
+  MUSTER_RETURN_IF_ERROR(lost_);
+  if (in_flight_) return base::FailedPrecondition("a reduction is in flight");
+  if (!up_ || current_flag_->is_set()) return base::Aborted("there is no communicator");
+  return absl::OkStatus();
+}
+
+absl::Status NcclCommunicator::BeginAllReduce(const comm::Reduction& reduction) {
+  const SumVector vector{reduction, 1};
+  return BeginGroup({&vector, 1});
+}
+
+absl::Status NcclCommunicator::BeginGroup(std::span<const SumVector> vectors) {
+  Work work;
+  for (const auto& vector : vectors) {
+    MUSTER_RETURN_IF_ERROR(CheckShape(vector.reduction));
+    work.bytes += static_cast<std::int64_t>(vector.reduction.in.size());
+  }
+  work.pieces = MakeBuckets(vectors, options_.buckets);
+  runtime::MutexLock lock(mutex_);
+  MUSTER_RETURN_IF_ERROR(CheckMayReduce());
+  work.sequence = ++sequence_;
+  in_flight_ = work.sequence;
+  reduced_.reset();
+  if (work.pieces.empty()) {
+    reduced_ = absl::OkStatus();  // nothing to sum, and every member has as little
+  } else {
+    work_ = std::move(work);
+  }
+  changed_.NotifyAll();
+  return absl::OkStatus();
+}
+
+std::optional<absl::Status> NcclCommunicator::Poll(base::Duration wait) {
+  const base::Time until = comm::Now() + wait;
+  runtime::MutexLock lock(mutex_);
+  while (true) {
+    if (!in_flight_) return base::FailedPrecondition("no reduction is in flight");
+    if (reduced_ || interrupted_) {
+      in_flight_.reset();
+      // Also when a sum was committed: who aborts before it was taken gets none.
+      return interrupted_ ? AbortedByCaller() : *std::exchange(reduced_, std::nullopt);
+    }
+    if (comm::Now() >= until) return std::nullopt;
+    changed_.WaitUntil(mutex_, until);
+  }
+}
+
+// The watchdog begins to count here and not when the owner comes round to it: it may be inside a
+// call that does not return.
+void NcclCommunicator::RaiseCurrentFlag(const std::string& why) {
+  if (current_flag_ == nullptr || current_flag_->is_set() || (!busy_ && !install_)) return;
+  current_flag_->Set();
+  interrupted_ = true;
+  if (busy_) watchdog_.Arm(comm::Now() + options_.limits.abort, why);
+}
+
+void NcclCommunicator::Abort() {
+  runtime::MutexLock lock(mutex_);
+  aborted_ = std::max(aborted_, current_.epoch);
+  RaiseCurrentFlag("the abort of " + ToString(current_) + " did not end in time");
+  changed_.NotifyAll();
+}
+
+std::optional<absl::Status> NcclCommunicator::AwaitQuiet(base::Duration wait) {
+  const base::Time until = comm::Now() + wait;
+  runtime::MutexLock lock(mutex_);
+  while (true) {
+    if (!lost_.ok()) return lost_;
+    if (!busy_ && !install_) return absl::OkStatus();
+    if (comm::Now() >= until) return std::nullopt;
+    changed_.WaitUntil(mutex_, until);
+  }
+}
+
+void NcclCommunicator::BeginClose() {
+  runtime::MutexLock lock(mutex_);
+  close_ = true;
+  up_ = false;
+  changed_.NotifyAll();
+}
+
+std::int64_t NcclCommunicator::bytes_sent() const {
+  runtime::MutexLock lock(mutex_);
+  return bytes_sent_;
+}
+
+Rebuilds NcclCommunicator::rebuilds() const {
+  runtime::MutexLock lock(mutex_);
+  return rebuilds_;
+}
+
+}  // namespace muster::nccl

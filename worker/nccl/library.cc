@@ -1,0 +1,135 @@
+#include "worker/nccl/library.h"
+
+#include <dlfcn.h>
+#include <glob.h>
+
+#include <utility>
+
+#include "worker/nccl/abi.h"
+#include "worker/nccl/ask_python.h"
+#include "worker/nccl/library_api.h"
+
+namespace muster::nccl {
+namespace {
+
+std::string VersionOf(int version) {
+  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+         std::to_string(version % 100);
+}
+
+std::string LoaderError() {
+  const char* text = ::dlerror();
+  return text == nullptr ? "the loader does not say why" : text;
+}
+
+template <typename F>
+absl::Status Find(void* handle, const char* name, F* function) {
+  *function = reinterpret_cast<F>(::dlsym(handle, name));
+  if (*function != nullptr) return absl::OkStatus();
+  return base::FailedPrecondition(std::string("it has no ") + name);
+}
+
+absl::Status FindAll(void* handle, abi::Functions* f) {
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclGetUniqueId", &f->GetUniqueId));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommInitRankConfig", &f->CommInitRankConfig));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommGetAsyncError", &f->CommGetAsyncError));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommAbort", &f->CommAbort));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommFinalize", &f->CommFinalize));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommDestroy", &f->CommDestroy));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclGroupStart", &f->GroupStart));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclGroupEnd", &f->GroupEnd));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclAllReduce", &f->AllReduce));
+  return Find(handle, "ncclGetLastError", &f->GetLastError);
+}
+
+// The newest Python's, when an environment has several.
+std::string WheelIn(const std::string& environment) {
+  const std::string pattern =
+      environment + "/lib/python3*/site-packages/nvidia/nccl/lib/libnccl.so.2";
+  std::string found;
+  glob_t matches{};
+  if (::glob(pattern.c_str(), 0, nullptr, &matches) == 0) {
+    found = matches.gl_pathv[matches.gl_pathc - 1];
+  }
+  ::globfree(&matches);
+  return found;
+}
+
+}  // namespace
+
+struct Library::Loaded {
+  abi::Functions functions;
+};
+
+Library::Library(std::string path, int version, std::unique_ptr<Loaded> loaded)
+    : path_(std::move(path)), version_(version), loaded_(std::move(loaded)) {}
+Library::~Library() = default;
+
+std::string Library::VersionText() const { return VersionOf(version_); }
+
+std::unique_ptr<NcclApi> Library::MakeApi(const CudaFunctions& cuda) const {
+  return MakeLibraryApi(loaded_->functions, cuda);
+}
+
+// NotFound when the loader does not find it; FailedPrecondition when what it found will not do. A
+// refused library is closed again: nothing of it has run but its constructors and GetVersion.
+absl::StatusOr<std::unique_ptr<Library>> Library::Open(const std::string& path) {
+  void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) return base::NotFound(LoaderError());
+  auto loaded = std::make_unique<Loaded>();
+  int version = 0;
+  absl::Status status = Find(handle, "ncclGetVersion", &loaded->functions.GetVersion);
+  if (status.ok() && loaded->functions.GetVersion(&version) != abi::kSuccess) {
+    status = base::FailedPrecondition("it does not tell its version");
+  }
+  if (status.ok() && version < kOldestVersion) {
+    status = base::FailedPrecondition("it is NCCL " + VersionOf(version) + ", and " +
+                                      VersionOf(kOldestVersion) + " or later is needed");
+  }
+  if (status.ok()) status = FindAll(handle, &loaded->functions);
+  if (!status.ok()) {
+    ::dlclose(handle);
+    return status;
+  }
+  return std::unique_ptr<Library>(new Library(path, version, std::move(loaded)));
+}
+
+absl::StatusOr<std::unique_ptr<Library>> Library::Load(const LibrarySearch& search) {
+  if (const auto named = search.get("MUSTER_NCCL_LIB"); named && !named->empty()) {
+    auto library = Open(*named);
+    if (library.ok()) return library;
+    return base::Annotate(library.status(), "MUSTER_NCCL_LIB is " + *named);
+  }
+  std::string tried;
+  bool found = false;
+  const auto try_path = [&](const std::string& path) -> std::unique_ptr<Library> {
+    auto library = Open(path);
+    if (library.ok()) return std::move(library).value();
+    found |= !absl::IsNotFound(library.status());
+    tried += (tried.empty() ? "" : "; ") + path + ": " + base::Message(library.status());
+    return nullptr;
+  };
+
+  if (auto library = try_path(search.soname)) return library;
+  const auto environment = search.get("VIRTUAL_ENV");
+  if (!environment || environment->empty()) {
+    tried += "; VIRTUAL_ENV is not set";
+  } else if (const std::string wheel = WheelIn(*environment); wheel.empty()) {
+    tried += "; " + *environment + " has no nvidia-nccl";
+  } else if (auto library = try_path(wheel)) {
+    return library;
+  }
+  if (!search.python.empty()) {
+    auto path = AskPython(search.python, search.python_time);
+    if (!path.ok()) {
+      tried += "; " + base::Message(path.status());
+    } else if (auto library = try_path(*path)) {
+      return library;
+    }
+  }
+  const std::string sentence = "no usable NCCL (set MUSTER_NCCL_LIB to its full path): " + tried;
+  if (found) return base::FailedPrecondition(sentence);
+  return base::NotFound(sentence);
+}
+
+}  // namespace muster::nccl
