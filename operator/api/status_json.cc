@@ -195,6 +195,7 @@ std::string StatusToJson(const TrainingJobStatus& status, int indent) {
   out["state"] = ToString(status.state);
   if (status.start_time) out["startTime"] = FormatTime(*status.start_time);
   PutText(out, "workerImage", status.worker_image);
+  PutText(out, "objectsHash", status.objects_hash);
   PutText(out, "specHash", status.spec_hash);
   PutText(out, "templateHash", status.template_hash);
   PutText(out, "kernelFamily", status.kernel_family);
@@ -226,6 +227,7 @@ absl::StatusOr<TrainingJobStatus> ParseTrainingJobStatus(std::string_view json) 
   status.state = ReadState(fields);
   if (fields.Has("startTime")) status.start_time = fields.Time("startTime");
   status.worker_image = fields.Text("workerImage");
+  status.objects_hash = fields.Text("objectsHash");
   status.spec_hash = fields.Text("specHash");
   status.template_hash = fields.Text("templateHash");
   status.kernel_family = fields.Text("kernelFamily");

@@ -49,6 +49,9 @@ void AddConditions(Rows& rows) {
   status("workerImage", StatusType::kText,
          "Image of the workers. Unless the template names one, it stays that of the first pods, so "
          "that an upgrade of the operator does not put two builds into one job.");
+  status("objectsHash", StatusType::kText,
+         "Of the Service, NetworkPolicy, PodDisruptionBudget and ConfigMap of the job as they were "
+         "all applied: an operator that takes over leaves alone what has not changed.");
   status("specHash", StatusType::kText,
          "SHA-256 of the fields of spec that the start has fixed: an operator does not go on with "
          "others.");

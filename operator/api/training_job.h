@@ -201,6 +201,7 @@ struct TrainingJobStatus {
   JobState state = JobState::kPending;
   std::optional<base::WallTime> start_time;
   std::string worker_image;
+  std::string objects_hash;   // of the objects around the pods, once all of them are there
   std::string spec_hash;      // of what the start has fixed (frozen_hash.h); empty: not started
   std::string template_hash;  // of the template that the pods are made from
   std::string kernel_family;

@@ -108,8 +108,15 @@ runtime::Counter JobMetrics::Abandoned(const std::string& reason) {
                               With(namespace_, "reason", reason));
 }
 
+std::shared_ptr<const JobFacts> JobMetrics::Published() const {
+  runtime::MutexLock lock(mutex_);
+  return facts_;
+}
+
 void JobMetrics::Publish(JobFacts facts) {
-  facts_.store(std::make_shared<const JobFacts>(std::move(facts)));
+  auto published = std::make_shared<const JobFacts>(std::move(facts));
+  runtime::MutexLock lock(mutex_);
+  facts_ = std::move(published);
 }
 
 void JobMetrics::OnRescale(const api::Rescale& rescale) {
@@ -138,13 +145,13 @@ void JobMetrics::OnCheckpointAbandoned(bool no_space) {
 }
 
 absl::Status JobMetrics::Ready() const {
-  const std::shared_ptr<const JobFacts> facts = facts_.load();
+  const std::shared_ptr<const JobFacts> facts = Published();
   if (facts != nullptr && facts->listening) return absl::OkStatus();
   return base::Unavailable("the coordinator does not take members yet");
 }
 
 std::vector<Family> JobMetrics::Collect() const {
-  const std::shared_ptr<const JobFacts> facts = facts_.load();
+  const std::shared_ptr<const JobFacts> facts = Published();
   if (facts == nullptr) return {};
   const api::TrainingJobStatus& status = facts->status;
   const api::TrainingJobSpec& spec = facts->spec;

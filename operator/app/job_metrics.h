@@ -6,7 +6,6 @@
 // Publish() and the On... calls come from the reign's thread, scrapes from the HTTP listener's.
 #pragma once
 
-#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,6 +16,7 @@
 #include "operator/base/status.h"
 #include "operator/base/time.h"
 #include "operator/runtime/metrics.h"
+#include "operator/runtime/mutex.h"
 
 namespace muster::app {
 
@@ -51,6 +51,7 @@ class JobMetrics final {
   absl::Status Ready() const;
 
  private:
+  std::shared_ptr<const JobFacts> Published() const;
   runtime::Counter Rescales(const std::string& cause, const std::string& direction);
   runtime::Counter Evictions(const std::string& reason);
   runtime::Counter Abandoned(const std::string& reason);
@@ -59,7 +60,9 @@ class JobMetrics final {
   runtime::Metrics& metrics_;
   runtime::Counter digest_mismatches_;
   runtime::Counter reconciles_;
-  std::atomic<std::shared_ptr<const JobFacts>> facts_;
+  // A lock and not an atomic pointer: that of libstdc++ 12 has a data race inside (GCC bug 101761).
+  mutable runtime::Mutex mutex_;
+  std::shared_ptr<const JobFacts> facts_ MUSTER_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster::app

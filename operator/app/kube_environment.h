@@ -51,7 +51,9 @@ class KubeEnvironment final : public Environment {
   void SetJob(KubeRequests::Job job) { job_ = std::move(job); }
   // Writes what stands beside the pods, as far as it is not what was written last. To be called
   // when the job or the bundle of authorities may have changed, and at the end.
-  void PutObjects();
+  void PutObjects() { PutObjects(false); }
+  // Once more, whatever was written: somebody may have deleted one.
+  void RepairObjects();
   // What the status tells becomes history. WriteStatus does it; of a job without a reign it is to be
   // called once, because the operator before may have died with the end unwritten.
   void KeepHistory(const api::TrainingJobStatus& status);
@@ -71,6 +73,8 @@ class KubeEnvironment final : public Environment {
   using Request = std::function<runtime::TaskResult(KubeRequests&, std::stop_token)>;
   // Made on a task's thread; Events that it leads to follow.
   void Put(const std::string& object, Request request);
+  void PutObjects(bool anyway);
+  void PutObject(const kube::JobObject& object, bool gone);
   // The same, once the status is written that pods come after.
   void PutAfterStatus(const std::string& object, Request request);
   runtime::Task MakeTask(Request request) const;
@@ -82,7 +86,7 @@ class KubeEnvironment final : public Environment {
   std::int64_t statuses_ = 0;  // put so far
   // Number of the newest that tells of a loss or fixes the workers' image; 0: none of these.
   std::int64_t pods_come_after_ = 0;
-  std::map<std::string, std::size_t> objects_;  // hash of the body by kind and name, as put last
+  std::map<std::string, std::size_t> objects_;  // hash of the body by name, as put last
 };
 
 }  // namespace muster::app

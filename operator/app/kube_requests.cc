@@ -56,6 +56,12 @@ TaskResult KubeRequests::Settle(const absl::Status& status, const std::string& w
   return IsPassing(status.code()) ? TaskResult::kRetry : TaskResult::kDone;
 }
 
+std::string NameOf(const kube::JobObject& object) {
+  return std::string(object.resource.plural) + "/" + object.key.name;
+}
+
+std::size_t HashOf(const kube::JobObject& object) { return std::hash<std::string>()(object.body); }
+
 TaskResult KubeRequests::CreatePod(const Job& job, const job::CreatePod& wanted,
                                    const std::string& image, std::stop_token stop) {
   kube::WorkerPodSettings settings = access_.worker;
@@ -177,7 +183,27 @@ TaskResult KubeRequests::PutObject(const kube::JobObject& object, bool gone, std
   }
   const auto applied = access_.client.Apply(object.resource, object.key, object.body, {},
                                             CallUntil(std::move(stop)));
+  if (applied.ok()) {
+    MutexLock lock(mutex_);
+    const auto missing = objects_missing_.find(NameOf(object));
+    // One that was wanted before and came late is not the one that is waited for.
+    if (missing != objects_missing_.end() && missing->second == HashOf(object)) {
+      objects_missing_.erase(missing);
+    }
+  }
   return Settle(applied.status(), "cannot apply " + what);
+}
+
+void KubeRequests::ExpectObjects(std::string word,
+                                 const std::map<std::string, std::size_t>& objects) {
+  MutexLock lock(mutex_);
+  objects_word_ = std::move(word);
+  for (const auto& [name, hash] : objects) objects_missing_.insert_or_assign(name, hash);
+}
+
+std::string KubeRequests::AppliedObjects() {
+  MutexLock lock(mutex_);
+  return objects_missing_.empty() ? objects_word_ : "";
 }
 
 bool KubeRequests::SeeHistory(const api::TrainingJobStatus& status) {

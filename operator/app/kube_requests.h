@@ -40,6 +40,10 @@ struct KubeAccess {
   const runtime::Clock& clock;
 };
 
+// A job's object by its kind and name, and its body by a hash.
+std::string NameOf(const kube::JobObject& object);
+std::size_t HashOf(const kube::JobObject& object);
+
 class KubeRequests final {
  public:
   using Job = std::shared_ptr<const api::TrainingJob>;
@@ -60,6 +64,11 @@ class KubeRequests final {
   runtime::TaskResult DeleteJob(const Job& job, const job::Verdict& why, std::stop_token stop);
   // Applied, or (`gone`) deleted.
   runtime::TaskResult PutObject(const kube::JobObject& object, bool gone, std::stop_token stop);
+  // These objects are wanted as well, by name with a hash of their bodies; `word` stands for all that are
+  // wanted now.
+  void ExpectObjects(std::string word, const std::map<std::string, std::size_t>& objects);
+  // The word, once all that was expected has been applied; empty before.
+  std::string AppliedObjects();
   // What is new in the status is remembered for the job's history. True: it is time to write it.
   bool SeeHistory(const api::TrainingJobStatus& status);
   runtime::TaskResult WriteHistory(const Job& job, std::stop_token stop);
@@ -90,6 +99,8 @@ class KubeRequests final {
   };
   std::int64_t status_done_ MUSTER_GUARDED_BY(mutex_) = 0;
   std::map<std::string, Waiting> after_status_ MUSTER_GUARDED_BY(mutex_);
+  std::string objects_word_ MUSTER_GUARDED_BY(mutex_);
+  std::map<std::string, std::size_t> objects_missing_ MUSTER_GUARDED_BY(mutex_);
   kube::JobHistory history_ MUSTER_GUARDED_BY(mutex_);
   std::optional<base::Time> history_written_ MUSTER_GUARDED_BY(mutex_);
   std::deque<kube::EventNote> held_ MUSTER_GUARDED_BY(mutex_);

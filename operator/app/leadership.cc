@@ -59,8 +59,8 @@ struct Leadership::Impl {
                      records,
                      *streams});
     for (int i = 0; i < options.shards; ++i) {
-      shards.push_back(
-          std::make_unique<Shard>(Shard::Options{*services, options.fleet, options.audit_dir}));
+      shards.push_back(std::make_unique<Shard>(
+          Shard::Options{*services, options.fleet, options.audit_dir, options.repair_every}));
     }
     const std::vector<std::string> everywhere = {""};
     const auto& namespaces = options.namespaces.empty() ? everywhere : options.namespaces;

@@ -50,9 +50,10 @@ class Leadership final {
     kube::WorkerPodSettings worker = {};
     std::function<std::string()> ca_bundle = {};  // PEM; whom members believe
     std::string instance = {};
-    std::vector<std::string> namespaces = {};  // empty: all
-    kube::FaultSigns signs = {};               // of broken hardware
-    std::string audit_dir = {};                // empty: no audit
+    std::vector<std::string> namespaces = {};             // empty: all
+    kube::FaultSigns signs = {};                          // of broken hardware
+    std::string audit_dir = {};                           // empty: no audit
+    base::Duration repair_every = std::chrono::hours(1);  // of each job's objects
     int shards = 2;
     int write_threads = 16;
     int record_threads = 8;

@@ -67,6 +67,7 @@ struct Shard::Job {
   bool over = false;                     // dissolved, or not ours
   int deposed = 0;                       // times in a row
   base::Time open_at;
+  base::Time repair_at;  // of a reign: its objects are applied anew
   std::shared_ptr<JobMetrics> metrics;
   std::unique_ptr<KubeEnvironment> environment;
   std::unique_ptr<Reign> reign;
@@ -259,6 +260,7 @@ void Shard::Begin(Job& job, std::optional<api::Record> record) {
   reign.status_every = Spread(kProgressEvery);
   reign.most_rescales = api::kMostRescales;
   job.reign = std::make_unique<Reign>(std::move(reign));
+  job.repair_at = services.access.clock.Now() + Spread(options_.repair_every);
   job.reign->Begin();
 }
 
@@ -266,8 +268,9 @@ void Shard::TurnAll() {
   const base::Time now = options_.services.access.clock.Now();
   for (auto it = jobs_.begin(); it != jobs_.end();) {
     Job& job = *it->second;
-    const bool due = job.touched || (job.reign && now >= job.reign->NextWake()) || job.look_again ||
-                     job.open_at <= now;
+    const bool due = job.touched ||
+                     (job.reign && now >= std::min(job.reign->NextWake(), job.repair_at)) ||
+                     job.look_again || job.open_at <= now;
     if (due) Turn(job);
     job.touched = false;
     it = !job.seen && !job.opening && job.pods.empty() ? jobs_.erase(it) : std::next(it);
@@ -277,6 +280,10 @@ void Shard::TurnAll() {
 void Shard::Turn(Job& job) {
   const base::Time now = options_.services.access.clock.Now();
   if (job.reign) {
+    if (now >= job.repair_at) {
+      job.repair_at = now + Spread(options_.repair_every);
+      job.environment->RepairObjects();
+    }
     job.reign->Turn();
     if (!job.reign->ended()) {
       if (now - job.open_at > kMostWait) job.deposed = 0;
@@ -333,7 +340,7 @@ base::Time Shard::NextWake() const {
   base::Time wake = now + kIdle;
   for (const auto& [uid, job] : jobs_) {
     if (job->reign) {
-      wake = std::min(wake, job->reign->NextWake());
+      wake = std::min({wake, job->reign->NextWake(), job->repair_at});
     } else if (lists_complete_ && job->seen && !job->over && !job->opening && !job->Ended()) {
       wake = std::min(wake, std::max(job->open_at, now + std::chrono::milliseconds(1)));
     } else if (job->look_again) {

@@ -54,6 +54,8 @@ class Shard final {
     const KubeServices& services;
     FleetMetrics& metrics;
     std::string audit_dir;  // empty: no audit
+    base::Duration repair_every =
+        std::chrono::hours(1);  // of each job's objects, by a tenth at most
   };
   explicit Shard(Options options);
   ~Shard();  // Close, and waits for the thread

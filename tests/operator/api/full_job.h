@@ -38,6 +38,7 @@ inline TrainingJobStatus FullStatus() {
   status.state = JobState::kDegraded;
   status.start_time = At(1'700'000'000'000'000'001);
   status.worker_image = "w@sha256:00";
+  status.objects_hash = "0123456789abcdef";
   status.spec_hash = "5a";
   status.template_hash = "7e";
   status.kernel_family = "SkylakeX";

@@ -56,7 +56,8 @@ class LeadershipTest : public testing::Test {
                                 metrics_, fleet_, [this] { return may_write_.load(); }};
     options.worker.image = image;
     options.worker.coordinators = {"muster-membership.muster-system.svc:7420"};
-    options.ca_bundle = [] { return std::string("PEM"); };
+    options.ca_bundle = [this] { return bundle_; };
+    options.repair_every = repair_every_;
     options.instance = "test";
     options.make_streams = [this](const StreamCallbacks&) {
       return absl::StatusOr<std::unique_ptr<StreamServer>>(
@@ -111,7 +112,16 @@ class LeadershipTest : public testing::Test {
     return creates;
   }
 
+  int WritesOf(const std::string& resource) {
+    const auto writes = api_.Writes();
+    return static_cast<int>(std::count_if(writes.begin(), writes.end(), [&](const auto& write) {
+      return write.resource == resource && write.code < 300;
+    }));
+  }
+
   const runtime::RealClock clock_;
+  std::string bundle_ = "PEM";
+  base::Duration repair_every_ = std::chrono::hours(1);
   kubetest::ApiDouble api_{{}, clock_};
   kubetest::Players players_{api_};
   kubetest::DoubleTransport transport_{api_};
@@ -239,6 +249,37 @@ TEST_F(LeadershipTest, TheNextLeaderTakesTheNextTermAndMakesNothingTwice) {
   EXPECT_EQ(Status("licences")["membership"]["term"], 2);
   std::this_thread::sleep_for(milliseconds(300));
   EXPECT_EQ(Creates(), 2);
+}
+
+TEST_F(LeadershipTest, TheNextLeaderLeavesAloneWhatHasNotChanged) {
+  Lead();
+  MakeJob("licences", 2);
+  ASSERT_TRUE(Within([&] { return Running() == 2 && Status("licences").contains("objectsHash"); }));
+  const std::vector<std::string> beside = {"configmaps", "services", "poddisruptionbudgets",
+                                           "networkpolicies"};
+  for (const std::string& resource : beside) EXPECT_EQ(WritesOf(resource), 1) << resource;
+  leadership_.reset();
+  Lead();
+  ASSERT_TRUE(Within([&] { return Status("licences")["membership"]["term"] == 2; }));
+  std::this_thread::sleep_for(milliseconds(300));
+  for (const std::string& resource : beside) EXPECT_EQ(WritesOf(resource), 1) << resource;
+
+  leadership_.reset();
+  bundle_ = "ANOTHER";
+  Lead();
+  ASSERT_TRUE(Within([&] { return WritesOf("configmaps") == 2; }));
+}
+
+TEST_F(LeadershipTest, WhatSomebodyDeletedBesideThePodsIsPutBack) {
+  Lead();
+  MakeJob("licences", 2);
+  ASSERT_TRUE(Within([&] { return Running() == 2 && Status("licences").contains("objectsHash"); }));
+  leadership_.reset();
+  const std::string name = api_.All("services", "default")[0]["metadata"]["name"];
+  ASSERT_LT(api_.Ask("DELETE", "/api/v1/namespaces/default/services/" + name).code, 300);
+  repair_every_ = milliseconds(300);
+  Lead();
+  EXPECT_TRUE(Within([&] { return api_.All("services", "default").size() == 1; }));
 }
 
 TEST_F(LeadershipTest, WhoDoesNotLeadWritesNothing) {
