@@ -21,32 +21,35 @@ TEST(CudaModuleTest, IsOfThisBuildAndSaysWhatItIsFor) {
   EXPECT_EQ(FindingOf(loaded), ModuleFindings(RightModule{"sm_80 sm_90 sm_100 compute_100"}));
 }
 
-TEST(CudaModuleTest, WithoutADriverItSaysSoInASentence) {
-  if (!std::holds_alternative<NoDriver>(LookForGpus())) GTEST_SKIP() << "this machine has a driver";
+// No machine has so many: what is asked for here fails with a driver and without one, and needs no skip.
+constexpr std::int32_t kNoSuchGpu = 1 << 20;
+
+TEST(CudaModuleTest, WhatItCannotDoItSaysInASentence) {
   const auto loaded = LoadModule(MUSTER_CUDA_LIBRARY);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   std::array<char, 256> text{};
   MusterCudaContext* context = nullptr;
-  EXPECT_NE((*loaded)->create(0, &context, {text.data(), static_cast<std::int32_t>(text.size())}),
-            0);
+  const MusterCudaText message{text.data(), static_cast<std::int32_t>(text.size())};
+  EXPECT_NE((*loaded)->create(kNoSuchGpu, &context, message), 0);
   EXPECT_EQ(context, nullptr);
-  EXPECT_EQ(std::string(text.data()),
-            "cudaSetDevice: CUDA driver version is insufficient for CUDA runtime version "
-            "(cudaErrorInsufficientDriver)");
+  EXPECT_THAT(std::string(text.data()),
+              testing::MatchesRegex("cudaSetDevice: [^()]+ [(]cudaError[A-Za-z]+[)]"));
+  if (std::holds_alternative<NoDriver>(LookForGpus())) {
+    EXPECT_THAT(text.data(), testing::HasSubstr("(cudaErrorInsufficientDriver)"));
+  }
   (*loaded)->destroy(context);
 }
 
 TEST(CudaModuleTest, ASentenceIsCutToItsRoom) {
-  if (!std::holds_alternative<NoDriver>(LookForGpus())) GTEST_SKIP() << "this machine has a driver";
   const auto loaded = LoadModule(MUSTER_CUDA_LIBRARY);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   std::array<char, 16> text;
   text.fill('x');
   MusterCudaContext* context = nullptr;
-  EXPECT_NE((*loaded)->create(0, &context, {text.data(), 8}), 0);
+  EXPECT_NE((*loaded)->create(kNoSuchGpu, &context, {text.data(), 8}), 0);
   EXPECT_EQ(std::string(text.data()), "cudaSet");
   EXPECT_EQ(text[8], 'x');
-  EXPECT_NE((*loaded)->create(0, &context, {nullptr, 0}), 0);
+  EXPECT_NE((*loaded)->create(kNoSuchGpu, &context, {nullptr, 0}), 0);
 }
 
 // What a driver compiles from the PTX, and what ptxas made machine code of. An operation without
