@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "operator/api/conditions.h"
 #include "operator/api/training_job_json.h"
+#include "operator/job/reasons.h"
 #include "operator/job/rules.h"
 #include "operator/runtime/entropy.h"
 
@@ -18,6 +20,16 @@ constexpr base::Duration kIdleTick = std::chrono::seconds(1);
 // A plan costs microseconds; steps alone need none more often than this.
 constexpr base::Duration kPlanEvery = std::chrono::milliseconds(100);
 
+// What members are still to be told of a job that another coordinator has ended.
+std::optional<api::Finish> LastWord(const api::TrainingJobStatus& status) {
+  if (!job::IsTerminal(status.state)) return std::nullopt;
+  const bool succeeded = status.state == api::JobState::kSucceeded;
+  const char* type = succeeded ? job::reasons::kSucceeded : job::reasons::kFailed;
+  const api::Condition* condition = api::FindCondition(status.conditions, type);
+  if (condition == nullptr) return api::Finish{succeeded, type, "the job has ended"};
+  return api::Finish{succeeded, condition->reason, condition->message};
+}
+
 membership::Config MakeConfig(const Reign::Options& options) {
   const api::TrainingJob& job = options.listed.job;
   membership::Config config;
@@ -25,6 +37,7 @@ membership::Config MakeConfig(const Reign::Options& options) {
   config.token = options.token;
   config.spec = job.spec;
   config.record = options.record;
+  config.ended = LastWord(job.status);
   config.seed = runtime::RandomNumber();
   config.audit = options.audit != nullptr;
   const base::Duration timeout = job.spec.elasticity.heartbeat_timeout;
@@ -89,7 +102,7 @@ void Reign::Turn() {
 void Reign::KeepTime(const Instant& at) {
   if (suspended_) {
     ledger_.Enter(job::kSuspendedTime, at.wall);
-  } else if (snapshot_.phase == "Over") {
+  } else if (snapshot_.phase == "Over" || job::IsTerminal(observation_.job().status.state)) {
     ledger_.Close(at.wall);
   } else {
     ledger_.Enter(snapshot_.time_state, at.wall);

@@ -74,7 +74,20 @@ struct Shard::Job {
   bool touched = false;
   std::optional<base::WallTime> look_again;  // of an ended job
 
-  bool Ended() const { return seen && job::IsTerminal(seen->job.status.state); }
+  // By the spec that it has now. A reign would welcome members with another one.
+  bool BeganThus() const {
+    const std::string& began_with = seen->job.status.spec_hash;
+    return began_with.empty() || began_with == api::FrozenHash(seen->job.spec);
+  }
+  // It has ended and there is nobody to tell. Where pods still run, the coordinator that ended the job
+  // may have died before their members heard of it: a reign tells them.
+  bool NeedsNoReign() const {
+    if (!job::IsTerminal(seen->job.status.state)) return false;
+    const bool nobody = std::all_of(pods.begin(), pods.end(), [](const auto& entry) {
+      return job::HasEnded(entry.second) || entry.second.deleting;
+    });
+    return nobody || !BeganThus();
+  }
 };
 
 Shard::Shard(Options options) : options_(std::move(options)), thread_([this] { Run(); }) {}
@@ -109,8 +122,11 @@ void Shard::Take(Letter letter) {
     OnJob(job, std::move(seen->job));
   } else if (auto* opened = std::get_if<Opened>(&letter.what)) {
     job.opening = false;
-    // The job may have gone meanwhile.
-    if (!job.over && job.seen && !opened->gone) Begin(job, std::move(opened->record));
+    if (opened->gone) {
+      job.open_at = options_.services.access.clock.Now() + kFirstWait;
+    } else if (!job.over && job.seen) {
+      Begin(job, std::move(opened->record));
+    }
   } else if (auto* input = std::get_if<Input>(&letter.what)) {
     OnInput(job, std::move(*input));
   } else if (std::holds_alternative<JobGone>(letter.what)) {
@@ -298,15 +314,14 @@ void Shard::Turn(Job& job) {
     return;
   }
   if (!job.seen || job.over || !lists_complete_) return;
-  if (job.Ended()) return TendEnded(job);
   if (job.opening || now < job.open_at) return;
-  const std::string& began_with = job.seen->job.status.spec_hash;
-  if (!began_with.empty() && began_with != api::FrozenHash(job.seen->job.spec)) return Hold(job);
+  if (job.NeedsNoReign()) return TendEnded(job);
+  if (!job.BeganThus()) return Hold(job);
   Open(job);
 }
 
-// A job that had ended before this process came has no members and needs no reign: what is left of
-// it is cleared away as the plan says.
+// A job that had ended before this process came, and whose members have, needs no reign: what is left
+// of it is cleared away as the plan says.
 void Shard::TendEnded(Job& job) {
   const KubeServices& services = options_.services;
   if (job.look_again && services.access.clock.WallNow() < *job.look_again && !job.touched) return;
@@ -341,7 +356,8 @@ base::Time Shard::NextWake() const {
   for (const auto& [uid, job] : jobs_) {
     if (job->reign) {
       wake = std::min({wake, job->reign->NextWake(), job->repair_at});
-    } else if (lists_complete_ && job->seen && !job->over && !job->opening && !job->Ended()) {
+    } else if (lists_complete_ && job->seen && !job->over && !job->opening &&
+               !job->NeedsNoReign()) {
       wake = std::min(wake, std::max(job->open_at, now + std::chrono::milliseconds(1)));
     } else if (job->look_again) {
       wake = std::min(wake, now + std::max<base::Duration>(*job->look_again - clock.WallNow(),

@@ -1,5 +1,7 @@
 // Terminal states are final: nothing is created, what still runs is told to go after a grace, and
 // with ttlSecondsAfterFinished the job itself goes.
+#include <algorithm>
+
 #include "operator/job/reasons.h"
 #include "operator/job/rules.h"
 
@@ -28,8 +30,9 @@ Next RuleEnded(const Observed& observed, Draft& draft) {
     const bool final = condition.type == reasons::kSucceeded || condition.type == reasons::kFailed;
     if (final && condition.status == "True") ended = condition.last_transition_time;
   }
-  DeleteLeftovers(observed, ended, "the job has ended and the worker did not exit by itself",
-                  draft);
+  // A coordinator that came later tells them anew.
+  const base::WallTime told = std::max(ended, observed.membership.listening_since);
+  DeleteLeftovers(observed, told, "the job has ended and the worker did not exit by itself", draft);
   const auto& ttl = observed.job.spec.ttl_seconds_after_finished;
   // Without the time of its end nobody can say that it is over.
   if (!observed.on_cluster || !ttl || ended == base::WallTime()) return Next::kStop;

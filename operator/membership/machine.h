@@ -227,7 +227,10 @@ struct Config {
   api::TrainingJobSpec spec;
   api::Welcome welcome;               // template; identity fields are filled from the record
   std::optional<api::Record> record;  // as read before Start
-  std::uint64_t seed = 0;             // for nonces
+  // The job has ended under another coordinator, which may have died before its members heard so:
+  // whoever says Hello is told this.
+  std::optional<api::Finish> ended;
+  std::uint64_t seed = 0;  // for nonces
   bool audit = false;
   base::Duration heartbeat = std::chrono::milliseconds(200);
   base::Duration settle = std::chrono::milliseconds(50);            // M4

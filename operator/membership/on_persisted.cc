@@ -75,6 +75,8 @@ void Core::OnPersisted(const Persisted& persisted) {
         result = record->result;
         out.push_back(JobSucceeded{*record->result});
         End(api::Finish{true, "Succeeded", "the job has its result"});
+      } else if (config.ended) {
+        End(*config.ended);
       }
       const std::vector<Received> waiting = std::exchange(deferred, {});
       for (const Received& received : waiting) OnReceived(received);

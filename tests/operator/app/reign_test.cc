@@ -300,6 +300,58 @@ TEST_F(ReignTest, ATimeoutThatIsChangedIsTheMembersToo) {
   EXPECT_EQ(std::get<api::Welcome>(environment_.sent[0].message).heartbeat_timeout_seconds, 7);
 }
 
+// The coordinator that ended the job may have died before its members heard of it.
+TEST_F(ReignTest, MembersOfAnEndedJobAreToldHowItEndedAndDeletedOnlyIfTheyDoNotGo) {
+  job::Pod pod;
+  pod.name = "story-0";
+  pod.uid = "uid-of-story-0";
+  pod.member = {0, 0};
+  pod.phase = job::PodPhase::kRunning;
+  job_.status.state = api::JobState::kFailed;
+  job_.status.conditions.push_back(
+      {"Failed", "True", "DeadlineExceeded", "too late", clock_.WallNow() - seconds(60)});
+  auto reign = std::make_unique<Reign>(Reign::Options{{job_, {pod}, {}, true},
+                                                      "token",
+                                                      "",
+                                                      1,
+                                                      std::nullopt,
+                                                      nullptr,
+                                                      environment_,
+                                                      metrics_,
+                                                      log_,
+                                                      clock_});
+  reign->Begin();
+  reign->Turn();
+  reign->Take(Answer(api::PersistOutcome::kOk));
+  reign->Turn();
+  api::Hello hello;
+  hello.job_uid = job_.uid;
+  hello.token = "token";
+  hello.member = pod.member;
+  hello.epoch = hello.pending_epoch = base::Epoch(3);
+  hello.phase = api::MemberPhase::kWaiting;
+  hello.kernel_families = {"Haswell"};
+  reign->Take(Input(membership::Event(membership::Received{1, {{}, hello}})));
+  ASSERT_THAT(environment_.sent, SizeIs(1));
+  EXPECT_EQ(std::get<api::Finish>(environment_.sent[0].message),
+            (api::Finish{false, "DeadlineExceeded", "too late"}));
+  const auto turns = [&](int seconds_long) {
+    for (int i = 0; i < seconds_long * 10; ++i) {
+      clock_.Advance(milliseconds(100));
+      reign->Turn();
+    }
+  };
+  turns(4);
+  EXPECT_THAT(environment_.deletes, IsEmpty()) << "it has just been told";
+  turns(2);
+  ASSERT_FALSE(environment_.deletes.empty());
+  EXPECT_EQ(environment_.deletes[0].name, "story-0");
+  for (const api::TrainingJobStatus& status : environment_.statuses) {
+    EXPECT_EQ(status.state, api::JobState::kFailed);
+    EXPECT_EQ(status.time_seconds, job_.status.time_seconds) << "an ended job spends no time";
+  }
+}
+
 TEST_F(ReignTest, ADeletionOfTheJobThatChangesNothingIsAskedForEachFiveSeconds) {
   job_.spec.ttl_seconds_after_finished = 0;
   job_.status.state = api::JobState::kSucceeded;
