@@ -25,9 +25,11 @@ int32_t Say(const char* call, cudaError_t error, MusterCudaText message) {
   return 1;
 }
 
-// The calls that follow are those of the context's device, whatever the thread used before.
-int32_t Enter(const MusterCudaContext* context, MusterCudaText message) {
-  return Say("cudaSetDevice", cudaSetDevice(context->ordinal), message);
+// `call` on the context's device, whatever the thread used before.
+template <typename Call>
+int32_t Do(const MusterCudaContext* context, const char* name, MusterCudaText message, Call call) {
+  const int32_t failed = Say("cudaSetDevice", cudaSetDevice(context->ordinal), message);
+  return failed != 0 ? failed : Say(name, call(), message);
 }
 
 void Destroy(MusterCudaContext* context) {
@@ -43,11 +45,9 @@ int32_t Create(int32_t ordinal, MusterCudaContext** out, MusterCudaText message)
   auto* context = new (std::nothrow) MusterCudaContext;
   if (context == nullptr) return Say("new", cudaErrorMemoryAllocation, message);
   context->ordinal = ordinal;
-  int32_t failed = Enter(context, message);
-  if (failed == 0) {
-    failed = Say("cudaStreamCreateWithFlags",
-                 cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), message);
-  }
+  const int32_t failed = Do(context, "cudaStreamCreateWithFlags", message, [&] {
+    return cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking);
+  });
   if (failed != 0) {
     Destroy(context);
     return failed;
@@ -58,8 +58,8 @@ int32_t Create(int32_t ordinal, MusterCudaContext** out, MusterCudaText message)
 
 int32_t Allocate(MusterCudaContext* context, int64_t bytes, void** device, MusterCudaText message) {
   *device = nullptr;
-  if (Enter(context, message) != 0) return 1;
-  return Say("cudaMalloc", cudaMalloc(device, static_cast<std::size_t>(bytes)), message);
+  return Do(context, "cudaMalloc", message,
+            [&] { return cudaMalloc(device, static_cast<std::size_t>(bytes)); });
 }
 
 void Release(MusterCudaContext* context, void* device) {
@@ -69,84 +69,78 @@ void Release(MusterCudaContext* context, void* device) {
 
 int32_t ToDevice(MusterCudaContext* context, const void* host, void* device, int64_t bytes,
                  MusterCudaText message) {
-  if (Enter(context, message) != 0) return 1;
-  return Say("cudaMemcpyAsync to the device",
-             cudaMemcpyAsync(device, host, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice,
-                             context->stream),
-             message);
+  return Do(context, "cudaMemcpyAsync to the device", message, [&] {
+    return cudaMemcpyAsync(device, host, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice,
+                           context->stream);
+  });
 }
 
 int32_t ToHost(MusterCudaContext* context, const void* device, void* host, int64_t bytes,
                MusterCudaText message) {
-  if (Enter(context, message) != 0) return 1;
-  return Say("cudaMemcpyAsync to the host",
-             cudaMemcpyAsync(host, device, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost,
-                             context->stream),
-             message);
+  return Do(context, "cudaMemcpyAsync to the host", message, [&] {
+    return cudaMemcpyAsync(host, device, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost,
+                           context->stream);
+  });
 }
 
 int32_t Synchronise(MusterCudaContext* context, MusterCudaText message) {
-  if (Enter(context, message) != 0) return 1;
-  return Say("cudaStreamSynchronize", cudaStreamSynchronize(context->stream), message);
+  return Do(context, "cudaStreamSynchronize", message,
+            [&] { return cudaStreamSynchronize(context->stream); });
 }
 
 int32_t QuantiseAddTensor(MusterCudaContext* context, const float* device_gradient,
                           const MusterCudaSums* sums, double scale, int64_t limit,
                           MusterCudaTold* device_told, MusterCudaText message) {
-  if (Enter(context, message) != 0) return 1;
   Scale to;
   to.scale = scale;
   to.limit = limit;
-  return Say("launch of quantise_add",
-             LaunchQuantiseAdd(context->stream, device_gradient, *sums, to, device_told), message);
+  return Do(context, "launch of quantise_add", message, [&] {
+    return LaunchQuantiseAdd(context->stream, device_gradient, *sums, to, device_told);
+  });
 }
 
 int32_t DequantiseTensor(MusterCudaContext* context, const MusterCudaSums* sums, double factor,
                          float* device_out, MusterCudaText message) {
-  if (Enter(context, message) != 0) return 1;
-  return Say("launch of dequantise", LaunchDequantise(context->stream, *sums, factor, device_out),
-             message);
+  return Do(context, "launch of dequantise", message,
+            [&] { return LaunchDequantise(context->stream, *sums, factor, device_out); });
 }
 
 int32_t ChecksumSums(MusterCudaContext* context, const MusterCudaSums* sums,
                      uint64_t* device_checksum, MusterCudaText message) {
-  if (Enter(context, message) != 0) return 1;
-  return Say("launch of checksum", LaunchChecksum(context->stream, *sums, device_checksum),
-             message);
+  return Do(context, "launch of checksum", message,
+            [&] { return LaunchChecksum(context->stream, *sums, device_checksum); });
 }
 
 int32_t UpdateTensor(MusterCudaContext* context, const MusterCudaSums* reduced, double factor,
                      const MusterCudaAdamW* constants, float* device_w, float* device_m,
                      float* device_v, MusterCudaFolds* device_folds, MusterCudaText message) {
-  if (Enter(context, message) != 0) return 1;
   StateVectors state;
   state.w = device_w;
   state.m = device_m;
   state.v = device_v;
-  return Say("launch of update",
-             LaunchUpdate(context->stream, *reduced, factor, *constants, state, device_folds),
-             message);
+  return Do(context, "launch of update", message, [&] {
+    return LaunchUpdate(context->stream, *reduced, factor, *constants, state, device_folds);
+  });
 }
 
 int32_t DigestVector(MusterCudaContext* context, const float* device_values, int64_t length,
                      uint64_t index, uint32_t stream, uint64_t* device_fold,
                      MusterCudaText message) {
-  if (Enter(context, message) != 0) return 1;
-  return Say("launch of digest",
-             LaunchDigest(context->stream, device_values, length, index, stream, device_fold),
-             message);
+  return Do(context, "launch of digest", message, [&] {
+    return LaunchDigest(context->stream, device_values, length, index, stream, device_fold);
+  });
 }
 
 int32_t NormForward(MusterCudaContext* context, const MusterCudaNorm* norm,
                     MusterCudaText message) {
-  if (Enter(context, message) != 0) return 1;
-  return Say("launch of norm_forward", LaunchNormForward(context->stream, *norm), message);
+  return Do(context, "launch of norm_forward", message,
+            [&] { return LaunchNormForward(context->stream, *norm); });
 }
 
 int32_t NormBackward(MusterCudaContext* context, const MusterCudaNorm* norm,
                      MusterCudaText message) {
-  if (Enter(context, message) != 0) return 1;
-  return Say("launch of norm_backward", LaunchNormBackward(context->stream, *norm), message);
+  return Do(context, "launch of norm_backward", message,
+            [&] { return LaunchNormBackward(context->stream, *norm); });
 }
 
 constexpr MusterCudaModule kModule = {MUSTER_CUDA_INTERFACE,

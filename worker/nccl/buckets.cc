@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "worker/comm/reduce.h"
+
 namespace muster::nccl {
 namespace {
 
@@ -27,10 +29,6 @@ std::size_t CountBuckets(std::span<const SumVector> vectors, std::size_t bytes) 
 }
 
 }  // namespace
-
-std::size_t ElementBytes(comm::ElementType type) {
-  return type == comm::ElementType::kInt64 ? 8 : 4;
-}
 
 std::vector<Piece> MakeBuckets(std::span<const SumVector> vectors, const BucketRules& rules) {
   std::size_t largest = 0;

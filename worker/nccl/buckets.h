@@ -27,8 +27,6 @@ struct BucketRules {
   std::size_t most = 8;
 };
 
-std::size_t ElementBytes(comm::ElementType type);
-
 // In order of vector and offset; together they cover each element exactly once. Empty vectors have
 // no bucket. Every member must pass vectors of the same shape: NCCL does not compare them.
 std::vector<Piece> MakeBuckets(std::span<const SumVector> vectors, const BucketRules& rules);

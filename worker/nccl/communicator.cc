@@ -5,6 +5,8 @@
 #include <functional>
 #include <utility>
 
+#include "worker/comm/reduce.h"
+
 namespace muster::nccl {
 namespace {
 
@@ -101,18 +103,24 @@ absl::Status NcclCommunicator::BeginInstall(InstallRequest request) {
   return absl::OkStatus();
 }
 
+// False: it is `until`.
+bool NcclCommunicator::WaitForChange(base::Time until) {
+  if (comm::Now() >= until) return false;
+  changed_.WaitUntil(mutex_, until);
+  return true;
+}
+
 std::optional<absl::Status> NcclCommunicator::PollInstall(base::Duration wait) {
   const base::Time until = comm::Now() + wait;
   runtime::MutexLock lock(mutex_);
-  while (true) {
+  do {
     if (!installing_) return base::FailedPrecondition("no install is in flight");
     if (installed_ || interrupted_) {
       installing_ = false;
       return interrupted_ ? AbortedByCaller() : *std::exchange(installed_, std::nullopt);
     }
-    if (comm::Now() >= until) return std::nullopt;
-    changed_.WaitUntil(mutex_, until);
-  }
+  } while (WaitForChange(until));
+  return std::nullopt;
 }
 
 absl::Status NcclCommunicator::CheckMayReduce() {
@@ -151,16 +159,15 @@ absl::Status NcclCommunicator::BeginGroup(std::span<const SumVector> vectors) {
 std::optional<absl::Status> NcclCommunicator::Poll(base::Duration wait) {
   const base::Time until = comm::Now() + wait;
   runtime::MutexLock lock(mutex_);
-  while (true) {
+  do {
     if (!in_flight_) return base::FailedPrecondition("no reduction is in flight");
     if (reduced_ || interrupted_) {
       in_flight_.reset();
       // Also when a sum was committed: who aborts before it was taken gets none.
       return interrupted_ ? AbortedByCaller() : *std::exchange(reduced_, std::nullopt);
     }
-    if (comm::Now() >= until) return std::nullopt;
-    changed_.WaitUntil(mutex_, until);
-  }
+  } while (WaitForChange(until));
+  return std::nullopt;
 }
 
 // The watchdog begins to count here and not when the owner comes round to it: it may be inside a
@@ -182,12 +189,11 @@ void NcclCommunicator::Abort() {
 std::optional<absl::Status> NcclCommunicator::AwaitQuiet(base::Duration wait) {
   const base::Time until = comm::Now() + wait;
   runtime::MutexLock lock(mutex_);
-  while (true) {
+  do {
     if (!lost_.ok()) return lost_;
     if (!busy_ && !install_) return absl::OkStatus();
-    if (comm::Now() >= until) return std::nullopt;
-    changed_.WaitUntil(mutex_, until);
-  }
+  } while (WaitForChange(until));
+  return std::nullopt;
 }
 
 void NcclCommunicator::BeginClose() {

@@ -99,6 +99,7 @@ class NcclCommunicator final : public comm::Communicator {
   explicit NcclCommunicator(NcclOptions options);
 
   absl::Status CheckMayReduce() MUSTER_REQUIRES(mutex_);
+  bool WaitForChange(base::Time until) MUSTER_REQUIRES(mutex_);
   void RaiseCurrentFlag(const std::string& why) MUSTER_REQUIRES(mutex_);
 
   // Owner thread (communicator_owner.cc).

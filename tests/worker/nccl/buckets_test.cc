@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "worker/comm/reduce.h"
+
 namespace muster::nccl {
 namespace {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "worker/comm/reduce.h"
 #include "worker/nccl/buckets.h"
 
 namespace muster::nccl {
