@@ -20,30 +20,36 @@ KubeEnvironment::KubeEnvironment(const KubeServices& services, KubeRequests::Job
                                  std::shared_ptr<RecordStore> store,
                                  std::function<void(Input)> post)
     : services_(services),
-      requests_(std::make_shared<KubeRequests>(services.access, std::move(store), std::move(post))),
+      requests_(std::make_shared<KubeRequests>(services.access, std::move(store), std::move(post),
+                                               job->status.objects_hash)),
       job_(std::move(job)),
       written_(job_->status) {}
 
-runtime::Task KubeEnvironment::MakeTask(Request request) const {
-  return [&writes = services_.writes, events = job_->uid + "/events", requests = requests_,
-          request = std::move(request)](std::stop_token stop) {
+void KubeEnvironment::PutTask(const KubeServices& services, const std::string& uid,
+                              const std::string& object,
+                              const std::shared_ptr<KubeRequests>& requests, Request request) {
+  services.writes.Put(uid + "/" + object, [&writes = services.writes, uid, requests,
+                                           request = std::move(request)](std::stop_token stop) {
     const TaskResult result = request(*requests, std::move(stop));
-    writes.Put(events,
+    writes.Put(uid + "/events",
                [requests](std::stop_token s) { return requests->PostEvents(std::move(s)); });
     return result;
-  };
+  });
 }
 
 void KubeEnvironment::Put(const std::string& object, Request request) {
-  services_.writes.Put(job_->uid + "/" + object, MakeTask(std::move(request)));
+  PutTask(services_, job_->uid, object, requests_, std::move(request));
+}
+
+std::function<void()> KubeEnvironment::Later(const std::string& object, Request request) const {
+  return [&services = services_, uid = job_->uid, object, weak = std::weak_ptr(requests_),
+          request = std::move(request)] {
+    if (auto requests = weak.lock()) PutTask(services, uid, object, requests, request);
+  };
 }
 
 void KubeEnvironment::PutAfterStatus(const std::string& object, Request request) {
-  const std::string key = job_->uid + "/" + object;
-  requests_->AfterStatus(pods_come_after_, key,
-                         [&writes = services_.writes, key, task = MakeTask(std::move(request))] {
-                           writes.Put(key, task);
-                         });
+  requests_->AfterStatus(pods_come_after_, object, Later(object, std::move(request)));
 }
 
 void KubeEnvironment::PutObject(const kube::JobObject& object, bool gone) {
@@ -125,10 +131,8 @@ void KubeEnvironment::KeepHistory(const api::TrainingJobStatus& status) {
 
 void KubeEnvironment::WriteStatus(const api::TrainingJobStatus& of_reign) {
   api::TrainingJobStatus status = of_reign;
-  // Not a reign's business. While some are on their way it stays as it was, which is then not the word for
-  // what is wanted: a successor applies all of them.
-  const std::string applied = requests_->AppliedObjects();
-  status.objects_hash = applied.empty() ? written_.objects_hash : applied;
+  // Not a reign's business: put in when it is written.
+  status.objects_hash = written_.objects_hash;
   if (kube::SameApplied(written_, status)) return;
   const kube::EventSource source{*job_, services_.access.instance,
                                  services_.access.clock.WallNow()};
@@ -140,10 +144,12 @@ void KubeEnvironment::WriteStatus(const api::TrainingJobStatus& of_reign) {
   }
   written_ = status;
   PutObjects();
-  Put("status",
-      [job = job_, status, number = statuses_](KubeRequests& requests, std::stop_token stop) {
-        return requests.WriteStatus(job, status, number, std::move(stop));
-      });
+  const auto write = [job = job_, status, number = statuses_](KubeRequests& requests,
+                                                              std::stop_token stop) {
+    return requests.WriteStatus(job, status, number, std::move(stop));
+  };
+  requests_->WhenObjectsApplied(Later("status", write));
+  Put("status", write);
 }
 
 void KubeEnvironment::Tell(job::Report report) {

@@ -77,7 +77,11 @@ class KubeEnvironment final : public Environment {
   void PutObject(const kube::JobObject& object, bool gone);
   // The same, once the status is written that pods come after.
   void PutAfterStatus(const std::string& object, Request request);
-  runtime::Task MakeTask(Request request) const;
+  // The same when it is called: for the requests themselves to keep, which it does not keep alive.
+  std::function<void()> Later(const std::string& object, Request request) const;
+  static void PutTask(const KubeServices& services, const std::string& uid,
+                      const std::string& object, const std::shared_ptr<KubeRequests>& requests,
+                      Request request);
 
   const KubeServices& services_;
   const std::shared_ptr<KubeRequests> requests_;  // with the tasks that use it

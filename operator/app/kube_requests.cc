@@ -75,7 +75,7 @@ TaskResult KubeRequests::CreatePod(const Job& job, const job::CreatePod& wanted,
                                     base::Message(body.status())})));
     return Settle(body.status(), "cannot make pod " + wanted.name);
   }
-  if (!access_.may_write()) return TaskResult::kDone;
+  if (!access_.may_write()) return TaskResult::kRetry;
   const auto made =
       access_.client.Create(kube::kPods, job->ns, *body, false, CallUntil(std::move(stop)));
   // The name says which pod it is: one that is there is this one.
@@ -92,7 +92,7 @@ TaskResult KubeRequests::CreatePod(const Job& job, const job::CreatePod& wanted,
 
 TaskResult KubeRequests::DeletePod(const Job& job, const job::DeletePod& wanted,
                                    std::stop_token stop) {
-  if (!access_.may_write()) return TaskResult::kDone;
+  if (!access_.may_write()) return TaskResult::kRetry;
   kube::DeleteOptions options;
   options.uid = wanted.uid;
   if (wanted.force) options.grace_seconds = 0;
@@ -139,16 +139,22 @@ void KubeRequests::AfterStatus(std::int64_t number, const std::string& key,
   then();
 }
 
-TaskResult KubeRequests::ApplyStatus(const Job& job, const api::TrainingJobStatus& status,
+TaskResult KubeRequests::ApplyStatus(const Job& job, api::TrainingJobStatus status,
                                      std::stop_token stop) {
-  if (!access_.may_write()) return TaskResult::kDone;
+  if (!access_.may_write()) return TaskResult::kRetry;
+  status.objects_hash = ObjectsHash();
   kube::ApplyOptions options;
   options.field_manager = kube::kStatusManager;
   options.subresource = "status";
   const auto written = access_.client.Apply(kube::kTrainingJobs, {job->ns, job->name},
                                             kube::StatusApplyBody(*job, status), options,
                                             CallUntil(std::move(stop)));
-  if (written.ok()) ReleaseEvents();
+  if (written.ok()) {
+    ReleaseEvents();
+    MutexLock lock(mutex_);
+    objects_hash_ = status.objects_hash;
+    if (objects_hash_ == objects_word_) status_again_ = nullptr;
+  }
   // The job is gone, or another has its name: nobody wants this status.
   if (written.status().code() == absl::StatusCode::kNotFound ||
       written.status().code() == absl::StatusCode::kAborted) {
@@ -158,7 +164,7 @@ TaskResult KubeRequests::ApplyStatus(const Job& job, const api::TrainingJobStatu
 }
 
 TaskResult KubeRequests::DeleteJob(const Job& job, const job::Verdict& why, std::stop_token stop) {
-  if (!access_.may_write()) return TaskResult::kDone;
+  if (!access_.may_write()) return TaskResult::kRetry;
   access_.log.Info("plan", "delete job " + job->ns + "/" + job->name,
                    {{"reason", why.reason}, {"why", why.message}});
   kube::DeleteOptions options;
@@ -173,7 +179,7 @@ TaskResult KubeRequests::DeleteJob(const Job& job, const job::Verdict& why, std:
 }
 
 TaskResult KubeRequests::PutObject(const kube::JobObject& object, bool gone, std::stop_token stop) {
-  if (!access_.may_write()) return TaskResult::kDone;
+  if (!access_.may_write()) return TaskResult::kRetry;
   const std::string what = std::string(object.resource.kind) + " " + kube::ToString(object.key);
   if (gone) {
     const absl::Status deleted =
@@ -183,14 +189,7 @@ TaskResult KubeRequests::PutObject(const kube::JobObject& object, bool gone, std
   }
   const auto applied = access_.client.Apply(object.resource, object.key, object.body, {},
                                             CallUntil(std::move(stop)));
-  if (applied.ok()) {
-    MutexLock lock(mutex_);
-    const auto missing = objects_missing_.find(NameOf(object));
-    // One that was wanted before and came late is not the one that is waited for.
-    if (missing != objects_missing_.end() && missing->second == HashOf(object)) {
-      objects_missing_.erase(missing);
-    }
-  }
+  if (applied.ok()) OnApplied(object);
   return Settle(applied.status(), "cannot apply " + what);
 }
 
@@ -201,9 +200,27 @@ void KubeRequests::ExpectObjects(std::string word,
   for (const auto& [name, hash] : objects) objects_missing_.insert_or_assign(name, hash);
 }
 
-std::string KubeRequests::AppliedObjects() {
+std::string KubeRequests::ObjectsHash() {
   MutexLock lock(mutex_);
-  return objects_missing_.empty() ? objects_word_ : "";
+  return objects_missing_.empty() ? objects_word_ : objects_hash_;
+}
+
+void KubeRequests::WhenObjectsApplied(std::function<void()> again) {
+  MutexLock lock(mutex_);
+  if (!objects_missing_.empty()) status_again_ = std::move(again);
+}
+
+void KubeRequests::OnApplied(const kube::JobObject& object) {
+  std::function<void()> again;
+  {
+    MutexLock lock(mutex_);
+    const auto missing = objects_missing_.find(NameOf(object));
+    // One that was wanted before and came late is not the one that is waited for.
+    if (missing == objects_missing_.end() || missing->second != HashOf(object)) return;
+    objects_missing_.erase(missing);
+    if (objects_missing_.empty()) again = std::exchange(status_again_, nullptr);
+  }
+  if (again) again();
 }
 
 bool KubeRequests::SeeHistory(const api::TrainingJobStatus& status) {
@@ -221,7 +238,7 @@ bool KubeRequests::SeeHistory(const api::TrainingJobStatus& status) {
 }
 
 TaskResult KubeRequests::WriteHistory(const Job& job, std::stop_token stop) {
-  if (!access_.may_write()) return TaskResult::kDone;
+  if (!access_.may_write()) return TaskResult::kRetry;
   std::string patch;
   {
     MutexLock lock(mutex_);
@@ -261,7 +278,8 @@ void KubeRequests::Persist(const membership::Persist& persist) {
 
 TaskResult KubeRequests::PostEvents(std::stop_token stop) {
   while (auto event = NextEvent()) {
-    if (!access_.may_write() || stop.stop_requested()) return TaskResult::kDone;
+    if (stop.stop_requested()) return TaskResult::kDone;
+    if (!access_.may_write()) return TaskResult::kRetry;
     const absl::Status posted = access_.client.PostEvent(*event, CallUntil(stop));
     const TaskResult result = Settle(posted, "cannot post an Event");
     if (result == TaskResult::kRetry) return result;

@@ -48,14 +48,19 @@ class KubeRequests final {
  public:
   using Job = std::shared_ptr<const api::TrainingJob>;
 
+  // `objects_hash` is what the status says of the objects beside the pods.
   KubeRequests(const KubeAccess& access, std::shared_ptr<RecordStore> store,
-               std::function<void(Input)> post)
-      : access_(access), store_(std::move(store)), post_(std::move(post)) {}
+               std::function<void(Input)> post, std::string objects_hash)
+      : access_(access),
+        store_(std::move(store)),
+        post_(std::move(post)),
+        objects_hash_(std::move(objects_hash)) {}
 
   runtime::TaskResult CreatePod(const Job& job, const job::CreatePod& wanted,
                                 const std::string& image, std::stop_token stop);
   runtime::TaskResult DeletePod(const Job& job, const job::DeletePod& wanted, std::stop_token stop);
-  // Statuses are numbered from 1 in the order in which they are wanted; some are left out.
+  // Statuses are numbered from 1 in the order in which they are wanted; some are left out. Their
+  // objectsHash is the word for what is applied by then.
   runtime::TaskResult WriteStatus(const Job& job, const api::TrainingJobStatus& status,
                                   std::int64_t number, std::stop_token stop);
   // Calls `then` at once, or when this status, or a later one, is written or has become pointless.
@@ -67,8 +72,9 @@ class KubeRequests final {
   // These objects are wanted as well, by name with a hash of their bodies; `word` stands for all that are
   // wanted now.
   void ExpectObjects(std::string word, const std::map<std::string, std::size_t>& objects);
-  // The word, once all that was expected has been applied; empty before.
-  std::string AppliedObjects();
+  // Calls `again` once if all that was expected comes to be applied after a status was written that could
+  // not say so. Of several the newest is called.
+  void WhenObjectsApplied(std::function<void()> again);
   // What is new in the status is remembered for the job's history. True: it is time to write it.
   bool SeeHistory(const api::TrainingJobStatus& status);
   runtime::TaskResult WriteHistory(const Job& job, std::stop_token stop);
@@ -83,8 +89,11 @@ class KubeRequests final {
 
  private:
   runtime::TaskResult Settle(const absl::Status& status, const std::string& what) const;
-  runtime::TaskResult ApplyStatus(const Job& job, const api::TrainingJobStatus& status,
+  runtime::TaskResult ApplyStatus(const Job& job, api::TrainingJobStatus status,
                                   std::stop_token stop);
+  // The objects' word once all of them are applied; before, what the status said.
+  std::string ObjectsHash();
+  void OnApplied(const kube::JobObject& object);
   absl::Status PatchHistory(const Job& job, const std::string& patch, const kube::Call& call);
   void ReleaseEvents();
   std::optional<kube::EventNote> NextEvent();
@@ -101,6 +110,8 @@ class KubeRequests final {
   std::map<std::string, Waiting> after_status_ MUSTER_GUARDED_BY(mutex_);
   std::string objects_word_ MUSTER_GUARDED_BY(mutex_);
   std::map<std::string, std::size_t> objects_missing_ MUSTER_GUARDED_BY(mutex_);
+  std::string objects_hash_ MUSTER_GUARDED_BY(mutex_);  // in the status, as written last
+  std::function<void()> status_again_ MUSTER_GUARDED_BY(mutex_);
   kube::JobHistory history_ MUSTER_GUARDED_BY(mutex_);
   std::optional<base::Time> history_written_ MUSTER_GUARDED_BY(mutex_);
   std::deque<kube::EventNote> held_ MUSTER_GUARDED_BY(mutex_);

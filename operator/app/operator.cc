@@ -53,6 +53,11 @@ class Operator final {
     cpprest.metrics = &metrics_;
     MUSTER_ASSIGN_OR_RETURN(transport_, kube::MakeCpprestTransport(options_.cluster, cpprest));
     client_ = std::make_unique<kube::Client>(*transport_);
+    // A connection of its own: a renewal that waits behind a thousand pods costs the leadership.
+    cpprest.most_in_flight = 1;
+    MUSTER_ASSIGN_OR_RETURN(lease_transport_,
+                            kube::MakeCpprestTransport(options_.cluster, cpprest));
+    lease_client_ = std::make_unique<kube::Client>(*lease_transport_);
     MUSTER_RETURN_IF_ERROR(Listen());
     MUSTER_RETURN_IF_ERROR(Stand());
     log_.Info("operator", "started",
@@ -101,8 +106,8 @@ class Operator final {
     options.on_trouble = [this](const std::string& why) {
       log_.Warning("operator", "the Lease", {{"error", why}});
     };
-    auto store =
-        std::make_unique<kube::KubeLeaseStore>(*client_, kube::ObjectKey{options_.ns, kLeaseName});
+    auto store = std::make_unique<kube::KubeLeaseStore>(*lease_client_,
+                                                        kube::ObjectKey{options_.ns, kLeaseName});
     MUSTER_ASSIGN_OR_RETURN(elector_,
                             kube::Elector::Create(std::move(options), std::move(store), &metrics_));
     return absl::OkStatus();
@@ -199,6 +204,8 @@ class Operator final {
   std::atomic<bool> knows_holder_ = false;
   std::unique_ptr<kube::HttpTransport> transport_;
   std::unique_ptr<kube::Client> client_;
+  std::unique_ptr<kube::HttpTransport> lease_transport_;
+  std::unique_ptr<kube::Client> lease_client_;
   std::unique_ptr<kube::Elector> elector_;
   std::unique_ptr<Leadership> leadership_;
   std::unique_ptr<runtime::HttpEndpoint> endpoint_;  // reads what is above until it is gone

@@ -50,7 +50,7 @@ std::vector<ElectorCommand> ElectorMachine::Step(base::Time now, base::WallTime 
                                                  const ElectorEvent& event) {
   out_.clear();
   // First of all: whatever the event brings, time may have taken the right away.
-  EndRightWhenDue(now);
+  EndWhatIsDue(now);
   if (const auto* read = std::get_if<LeaseRead>(&event)) {
     OnRead(now, *read);
   } else if (const auto* written = std::get_if<LeaseWritten>(&event)) {
@@ -58,7 +58,7 @@ std::vector<ElectorCommand> ElectorMachine::Step(base::Time now, base::WallTime 
   } else if (const auto* seen = std::get_if<LeaseSeen>(&event)) {
     OnSeen(now, seen->lease);
   } else if (std::holds_alternative<StopRequested>(event) && !stop_by_) {
-    EndRight("asked to stop");
+    EndLeading("asked to stop");
     stop_by_ = now + config_.renew_deadline;
     next_ = now;
   }
@@ -79,11 +79,13 @@ void ElectorMachine::OnRead(base::Time now, const LeaseRead& read) {
   unsure_ = false;
   failure_told_.reset();
   Observe(now, *read.lease);
-  if (right_until_ && lease_ && !lease_->holder.empty() && !HeldByUs()) {
-    EndRight("the lease was taken by " + lease_->holder);
+  if (leads_until_ && lease_ && !lease_->holder.empty() && !HeldByUs()) {
+    EndLeading("the lease was taken by " + lease_->holder);
+  } else if (leads_until_ && !right_until_ && !HeldByUs()) {
+    EndLeading("the lease was given up or deleted, and another may have led");
   }
   // A leader read because it could not write: it writes at once.
-  next_ = right_until_ || stop_by_
+  next_ = leads_until_ || stop_by_
               ? now
               : now + Longest(config_.retry_period, config_.jitter * random_.Uniform());
 }
@@ -100,8 +102,11 @@ void ElectorMachine::OnWritten(base::Time now, const LeaseWritten& written) {
       if (stop_by_) return;
       next_ = std::max(now, request.sent + config_.retry_period);
       const base::Time right = request.sent + config_.renew_deadline;
-      if (now >= right) return;  // it took so long that it is worth nothing
-      if (!right_until_) out_.push_back(StartLeading{});
+      const base::Time expires = request.sent + config_.lease_duration;
+      if (leads_until_) leads_until_ = expires;
+      if (now >= right) return;  // it took so long that nothing may be written by it
+      if (!leads_until_) out_.push_back(StartLeading{});
+      leads_until_ = expires;
       right_until_ = right;
       return;
     }
@@ -122,7 +127,7 @@ void ElectorMachine::OnWritten(base::Time now, const LeaseWritten& written) {
 void ElectorMachine::OnSeen(base::Time now, const api::Lease& lease) {
   // A watch may show the past. A leader learns from its own writes, which the past cannot fool; a
   // follower goes on looking for itself, so that a late watch makes it quicker or changes nothing.
-  if (right_until_ || stop_by_ || request_) return;
+  if (leads_until_ || stop_by_ || request_) return;
   Observe(now, lease);
   stale_ = false;
 }
@@ -146,15 +151,17 @@ void ElectorMachine::TellFailure(base::Time now, std::string sentence) {
   out_.push_back(Trouble{std::move(sentence)});
 }
 
-void ElectorMachine::EndRightWhenDue(base::Time now) {
-  if (right_until_ && now >= *right_until_) {
-    EndRight("the lease was not renewed within " + api::FormatDuration(config_.renew_deadline));
+void ElectorMachine::EndWhatIsDue(base::Time now) {
+  if (right_until_ && now >= *right_until_) right_until_.reset();
+  if (leads_until_ && now >= *leads_until_) {
+    EndLeading("the lease was not renewed within " + api::FormatDuration(config_.lease_duration));
   }
 }
 
-void ElectorMachine::EndRight(std::string reason) {
-  if (!right_until_) return;
+void ElectorMachine::EndLeading(std::string reason) {
+  if (!leads_until_) return;
   right_until_.reset();
+  leads_until_.reset();
   out_.push_back(StopLeading{std::move(reason)});
 }
 
@@ -169,7 +176,7 @@ base::Time ElectorMachine::TakeAt() const {
 void ElectorMachine::Act(base::Time now, base::WallTime wall) {
   if (stop_by_) return ActStopping(now, wall);
   if (request_) return;
-  if (right_until_) {
+  if (leads_until_) {
     if (now >= next_) stale_ ? Read(now) : Write(now, wall, false);
   } else if (!stale_ && now >= TakeAt()) {
     Write(now, wall, false);
@@ -226,10 +233,11 @@ std::optional<base::Time> ElectorMachine::NextWake() const {
   if (finished_) return std::nullopt;
   std::optional<base::Time> wake = right_until_;
   const auto also = [&wake](base::Time at) { wake = std::min(wake.value_or(at), at); };
+  if (leads_until_) also(*leads_until_);
   if (stop_by_) also(*stop_by_);
   if (!request_) {
     also(next_);
-    if (!stop_by_ && !right_until_ && !stale_) also(TakeAt());
+    if (!stop_by_ && !leads_until_ && !stale_) also(TakeAt());
   }
   return wake;
 }

@@ -3,9 +3,15 @@
 // One thread; the shell is elector.h. Times are of one process's monotonic clock.
 //
 //   Follower --- lease is free, or unchanged for its duration: write it ---> Leader
-//      ^                                                                       |
-//      +--- renewDeadline after the sending of the last write that succeeded --+
-//           (or another holder is read, or it is asked to stop: releases)
+//      ^                                                                     |    ^
+//      |                renewDeadline after the sending of the last write    |    | a renewal
+//      |                that succeeded                                       v    |
+//      +------ leaseDuration after it, when another may lead -------------- Waiting
+//              (from both: another holder is read, or it is asked to stop: releases)
+//
+// Who waits may not write and leads on: its streams stay, and where it renews the lease that it still
+// holds, nobody else has led meanwhile. An API server that stands for four seconds would otherwise
+// cost a reading of everything, at a time at which it is the last thing that it needs.
 //
 // What it guarantees: at no instant have two processes the right to write, as long as the fastest
 // of their clocks runs less than lease_duration / renew_deadline (5/3 by default) times as fast as
@@ -85,7 +91,7 @@ struct WriteLease {
 struct StartLeading {
   friend bool operator==(const StartLeading&, const StartLeading&) = default;
 };
-// The right to write is over when this is said. Nothing more is sent before the next command.
+// The right to write is over when this is said, if not before.
 struct StopLeading {
   std::string reason;
   friend bool operator==(const StopLeading&, const StopLeading&) = default;
@@ -128,8 +134,8 @@ class ElectorMachine final {
   void OnSeen(base::Time now, const api::Lease& lease);
   void Observe(base::Time now, const std::optional<api::Lease>& lease);
   void TellFailure(base::Time now, std::string sentence);
-  void EndRightWhenDue(base::Time now);
-  void EndRight(std::string reason);
+  void EndWhatIsDue(base::Time now);
+  void EndLeading(std::string reason);
   void Act(base::Time now, base::WallTime wall);
   void ActStopping(base::Time now, base::WallTime wall);
   void Read(base::Time now);
@@ -151,7 +157,8 @@ class ElectorMachine final {
   std::optional<Request> request_;
   std::optional<base::Time> failure_told_;  // since the last request that succeeded
   std::optional<base::Time> right_until_;
-  std::optional<base::Time> stop_by_;  // set: asked to stop, and tries to release until then
+  std::optional<base::Time> leads_until_;  // unless it renews; not before right_until_
+  std::optional<base::Time> stop_by_;      // set: asked to stop, and tries to release until then
   bool finished_ = false;
 };
 

@@ -270,6 +270,33 @@ TEST_F(LeadershipTest, TheNextLeaderLeavesAloneWhatHasNotChanged) {
   ASSERT_TRUE(Within([&] { return WritesOf("configmaps") == 2; }));
 }
 
+// A job whose pods wait has no other reason to write its status again.
+TEST_F(LeadershipTest, TheObjectsAreInTheStatusAlsoWhenTheyCameAfterIt) {
+  kubetest::FaultRule late{.verb = "patch", .resource = "services"};
+  late.times = 4;
+  late.action = kubetest::AnswerWith{503};
+  const int refused = api_.AddFault(late);
+  Lead();
+  MakeJob("licences", 2);
+  ASSERT_TRUE(Within([&] { return Creates() == 2; })) << "pods wait for the status alone";
+  EXPECT_FALSE(Status("licences").contains("objectsHash"));
+  ASSERT_TRUE(Within([&] { return Status("licences").contains("objectsHash"); }));
+  EXPECT_EQ(api_.FaultCount(refused), 4);
+}
+
+TEST_F(LeadershipTest, WhatWasWantedWhileItMayNotWriteIsDoneWhenItMay) {
+  Lead();
+  MakeJob("licences", 2);
+  ASSERT_TRUE(Within([&] { return Running() == 2 && accepted_ == 1; }));
+  may_write_ = false;
+  players_.Finish("default", Pods()[0]["metadata"]["name"], 1);
+  std::this_thread::sleep_for(milliseconds(500));
+  EXPECT_EQ(Creates(), 2);
+  may_write_ = true;
+  EXPECT_TRUE(Within([&] { return Creates() == 3; }));
+  EXPECT_EQ(accepted_, 1) << "the reign has gone on";
+}
+
 TEST_F(LeadershipTest, WhatSomebodyDeletedBesideThePodsIsPutBack) {
   Lead();
   MakeJob("licences", 2);

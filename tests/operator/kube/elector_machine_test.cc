@@ -162,10 +162,54 @@ TEST_F(ElectorMachineTest, TheRightEndsAtTheRenewDeadlineThoughARequestIsUnderWa
   EXPECT_EQ(machine_.NextWake(), At(3000));
   EXPECT_TRUE(machine_.MayWrite(At(2999)));
   EXPECT_FALSE(machine_.MayWrite(At(3000))) << "also before the machine is stepped";
-  EXPECT_THAT(Step(3000, Waited{}), ElementsAre("stop: the lease was not renewed within 3s"));
-  // Its own lease: it may lead again as soon as it can write.
+  EXPECT_THAT(Step(3000, Waited{}), IsEmpty()) << "nobody else may lead yet";
+  EXPECT_FALSE(machine_.MayWrite(At(3000)));
+  EXPECT_EQ(machine_.NextWake(), At(5000));
+}
+
+TEST_F(ElectorMachineTest, WhoHoldsTheLeaseStillLeadsOnWhenItIsRenewed) {
+  Lead();
+  Step(1000, Waited{});
+  Step(2500, Lost());
   EXPECT_THAT(Step(3100, Read(Held("me", "1"))), ElementsAre("write me@1 t0"));
-  EXPECT_THAT(Step(3200, Stored("2")), ElementsAre("start"));
+  EXPECT_FALSE(machine_.MayWrite(At(3100)));
+  EXPECT_THAT(Step(3200, Stored("2")), IsEmpty()) << "it has never stopped";
+  EXPECT_EQ(machine_.RightUntil(), At(6100));
+}
+
+TEST_F(ElectorMachineTest, WhoWaitsStopsWhenAnotherMayLead) {
+  Lead();
+  Step(1000, Waited{});
+  Step(2500, Lost());
+  EXPECT_THAT(Step(5000, Waited{}), ElementsAre("stop: the lease was not renewed within 5s"));
+  // Its own lease: it may lead again as soon as it can write.
+  EXPECT_THAT(Step(5100, Read(Held("me", "1"))), ElementsAre("write me@1 t0"));
+  EXPECT_THAT(Step(5200, Stored("2")), ElementsAre("start"));
+}
+
+TEST_F(ElectorMachineTest, WhoWaitsAndReadsThatTheLeaseIsNobodysStops) {
+  Lead();
+  Step(1000, Waited{});
+  Step(2500, Lost());
+  EXPECT_THAT(Step(3100, Read(Held("", "9"))),
+              ElementsAre("holder ", HasSubstr("stop: the lease was given up or deleted"),
+                          "write me@9 t1"));
+}
+
+TEST_F(ElectorMachineTest, WhoWaitsAndReadsThatTheLeaseIsGoneStops) {
+  Lead();
+  Step(1000, Waited{});
+  Step(2500, Lost());
+  EXPECT_THAT(Step(3100, Read(std::nullopt)),
+              ElementsAre("holder ", HasSubstr("stop: the lease was given up or deleted")));
+}
+
+TEST_F(ElectorMachineTest, ARenewalThatTookTooLongKeepsTheLeaseAndGivesNoRight) {
+  Lead();
+  EXPECT_THAT(Step(1000, Waited{}), ElementsAre("write me@1 t0"));
+  EXPECT_THAT(Step(4000, Stored("2")), ElementsAre("write me@2 t0"));
+  EXPECT_FALSE(machine_.MayWrite(At(4000)));
+  EXPECT_EQ(machine_.NextWake(), At(6000)) << "5 s after the sending of what was stored";
 }
 
 TEST_F(ElectorMachineTest, OneLostAnswerCostsNoLeadership) {
@@ -196,7 +240,7 @@ TEST_F(ElectorMachineTest, AProcessThatWasFrozenHasLostItsRightBeforeItDoesAnyth
   Lead();
   Step(1000, Waited{});
   EXPECT_THAT(Step(60'000, Stored("2")),
-              ElementsAre("stop: the lease was not renewed within 3s", "write me@2 t0"));
+              ElementsAre("stop: the lease was not renewed within 5s", "write me@2 t0"));
 }
 
 TEST_F(ElectorMachineTest, ALeaderThatReadsAnotherHolderStops) {

@@ -103,7 +103,7 @@ TEST_F(ElectorTest, ALeaderThatCannotRenewLosesTheRightAndGetsItBack) {
   auto a = Make("a");
   EXPECT_EQ(Said(), "a starts");
   shared_.SetDown(true);
-  EXPECT_THAT(Said(), HasSubstr("a stops, holder a: the lease was not renewed within 300ms"));
+  EXPECT_THAT(Said(), HasSubstr("a stops, holder a: the lease was not renewed within 500ms"));
   EXPECT_FALSE(a->MayWrite());
   shared_.SetDown(false);
   EXPECT_EQ(Said(), "a starts");

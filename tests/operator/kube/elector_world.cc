@@ -90,6 +90,7 @@ void ElectorWorld::Obey(std::size_t index, const ElectorCommand& command) {
         LeaseWritten{LeaseWriteOutcome::kUnknown, {}, "no answer"});
   } else if (std::holds_alternative<StartLeading>(command)) {
     begun_.push_back(now_);
+    processes_[index].overtaken = false;
   } else if (std::holds_alternative<Finished>(command)) {
     processes_[index].alive = false;
   }
@@ -154,6 +155,11 @@ void ElectorWorld::Look() {
     leaders +=
         " process-" + std::to_string(i) + " (clock rate " + std::to_string(process.rate) + ")";
     ++count;
+    if (process.overtaken) {
+      violations_.push_back("process-" + std::to_string(i) +
+                            " leads on after another had the right");
+    }
+    for (Process& other : processes_) other.overtaken = other.overtaken || &other != &process;
   }
   if (count > 1) {
     violations_.push_back("at " + std::to_string(base::ToSeconds(now_.time_since_epoch())) +

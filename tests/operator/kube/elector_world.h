@@ -41,7 +41,7 @@ class ElectorWorld final {
   int Leader() const;
   bool Alive(std::size_t process) const { return processes_[process].alive; }
   std::size_t processes() const { return processes_.size(); }
-  // Sentences: two might write at once.
+  // Sentences: two might write at once, or one leads on after another had the right.
   const std::vector<std::string>& violations() const { return violations_; }
   // Real instants at which somebody began to lead.
   const std::vector<base::Time>& begun() const { return begun_; }
@@ -52,6 +52,7 @@ class ElectorWorld final {
     double rate = 1;
     base::Duration offset{0};
     bool alive = true;
+    bool overtaken = false;  // another had the right to write since it began to lead
     base::Time frozen_until;
     std::uint64_t request = 0;  // the newest; answers to older ones are too late
   };
