@@ -112,9 +112,14 @@ class ControlPlane:
         context = ssl.create_default_context(cafile=str(self.folder / "ca"))
         context.load_cert_chain(str(self.folder / "cert"), str(self.folder / "key"))
         self.connection = http.client.HTTPSConnection(self.server.removeprefix("https://"), context=context, timeout=60)
+        self.asked_at = time.monotonic()
 
     def ask(self, method, path, body=None):
         """As the administrator, on one connection: the answer, decoded."""
+        # The server closes a connection that nobody has used for 90 s.
+        if time.monotonic() - self.asked_at > 60:
+            self.connection.close()
+        self.asked_at = time.monotonic()
         self.connection.request(method, path, None if body is None else json.dumps(body),
                                 {"Content-Type": "application/json"})
         response = self.connection.getresponse()

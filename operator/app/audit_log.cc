@@ -128,8 +128,12 @@ absl::Status AuditLog::RollBack(base::Step step) {
 absl::Status AuditLog::WriteLine(const std::string& line) {
   const std::string text = line + "\n";
   struct stat info{};
-  if (length_ >= 0 && fstat(fd_.get(), &info) == 0 && info.st_size > length_) {
-    return base::Aborted("another coordinator has written to the audit file " + path_);
+  if (length_ >= 0 && fstat(fd_.get(), &info) != 0) {
+    return base::Unavailable("cannot look at the audit file " + path_ + ": " +
+                             base::ErrnoText(errno));
+  }
+  if (length_ >= 0 && info.st_size > length_) {
+    return base::Aborted("somebody else has written to the audit file " + path_);
   }
   // One write: a reader, or a successor, sees the line whole or cut at its end, never mixed.
   const ssize_t n = write(fd_.get(), text.data(), text.size());

@@ -3,8 +3,8 @@
 //
 // One thread. A line is in the file (and survives the death of this process) before Append returns;
 // after a restart the file itself says which step was written last, so none is missing and none is
-// twice. Nor does a coordinator that was frozen and has a successor by now write what that one wrote: a
-// file that is longer than it was left is another's.
+// twice. A coordinator that was frozen and has a successor by now finds the file longer than it left it,
+// and writes no more; only a write of both in the same instant could pass.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ class AuditLog final {
   // Appends to an existing file. A line that a crash has cut short is removed.
   static absl::StatusOr<std::unique_ptr<AuditLog>> Open(const std::string& path);
 
-  // A step that is there already is not written again. Aborted: somebody else has written.
+  // A step that is there already is not written again. Aborted: somebody else has written; whoever is
+  // still the one to write opens the file anew.
   absl::Status Append(const membership::StepCommitted& step, base::WallTime now);
   // The state is that of `step` again; steps after it will come a second time.
   absl::Status RollBack(base::Step step);

@@ -30,6 +30,8 @@ class Environment {
   // before it did not.
   virtual void CreatePod(const job::CreatePod& wanted) = 0;
   virtual void DeletePod(const job::DeletePod& wanted) = 0;
+  // What was asked for this pod has not been done or refused yet.
+  virtual bool IsUnderWay(const std::string& pod) const = 0;
 
   // What workers of the job are made from; its status remembers it. Empty: nothing of that kind.
   virtual std::string WorkerImage(const api::TrainingJob& job) const = 0;

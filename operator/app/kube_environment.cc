@@ -116,6 +116,11 @@ void KubeEnvironment::DeletePod(const job::DeletePod& wanted) {
                  });
 }
 
+bool KubeEnvironment::IsUnderWay(const std::string& pod) const {
+  const std::string object = "pods/" + pod;
+  return services_.writes.Holds(job_->uid + "/" + object) || requests_->WaitsForStatus(object);
+}
+
 void KubeEnvironment::DeleteJob(const job::Verdict& why) {
   Put("job", [job = job_, why](KubeRequests& requests, std::stop_token stop) {
     return requests.DeleteJob(job, why, std::move(stop));

@@ -61,6 +61,7 @@ class KubeEnvironment final : public Environment {
   std::string WorkerImage(const api::TrainingJob& job) const override;
   void CreatePod(const job::CreatePod& wanted) override;
   void DeletePod(const job::DeletePod& wanted) override;
+  bool IsUnderWay(const std::string& pod) const override;
   void DeleteJob(const job::Verdict& why) override;
   void WriteStatus(const api::TrainingJobStatus& status) override;
   void Tell(job::Report report) override;

@@ -139,6 +139,11 @@ void KubeRequests::AfterStatus(std::int64_t number, const std::string& key,
   then();
 }
 
+bool KubeRequests::WaitsForStatus(const std::string& key) const {
+  MutexLock lock(mutex_);
+  return after_status_.contains(key);
+}
+
 TaskResult KubeRequests::ApplyStatus(const Job& job, api::TrainingJobStatus status,
                                      std::stop_token stop) {
   if (!access_.may_write()) return TaskResult::kRetry;

@@ -66,6 +66,7 @@ class KubeRequests final {
   // Calls `then` at once, or when this status, or a later one, is written or has become pointless.
   // Of one key only the newest is called.
   void AfterStatus(std::int64_t number, const std::string& key, std::function<void()> then);
+  bool WaitsForStatus(const std::string& key) const;
   runtime::TaskResult DeleteJob(const Job& job, const job::Verdict& why, std::stop_token stop);
   // Applied, or (`gone`) deleted.
   runtime::TaskResult PutObject(const kube::JobObject& object, bool gone, std::stop_token stop);
@@ -101,7 +102,7 @@ class KubeRequests final {
   const KubeAccess& access_;
   const std::shared_ptr<RecordStore> store_;
   const std::function<void(Input)> post_;
-  runtime::Mutex mutex_;
+  mutable runtime::Mutex mutex_;
   struct Waiting {
     std::int64_t number = 0;
     std::function<void()> then;

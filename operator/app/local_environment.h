@@ -32,6 +32,7 @@ class LocalEnvironment final : public Environment {
   std::string WorkerImage(const api::TrainingJob&) const override { return ""; }
   void CreatePod(const job::CreatePod& wanted) override;
   void DeletePod(const job::DeletePod& wanted) override;
+  bool IsUnderWay(const std::string&) const override { return false; }  // done at once
   void DeleteJob(const job::Verdict&) override {}
   void WriteStatus(const api::TrainingJobStatus& status) override;
   void Tell(job::Report report) override;

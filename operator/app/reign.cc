@@ -16,7 +16,7 @@ constexpr base::Duration kQuietTick = std::chrono::milliseconds(50);
 constexpr base::Duration kBusyTick = std::chrono::milliseconds(10);
 // Nobody is there whose silence could mean something. A thousand jobs that wait for their pods, or
 // have ended, would keep a core busy otherwise.
-constexpr base::Duration kIdleTick = std::chrono::seconds(1);
+constexpr base::Duration kIdleTick = std::chrono::seconds(5);
 // A plan costs microseconds; steps alone need none more often than this.
 constexpr base::Duration kPlanEvery = std::chrono::milliseconds(100);
 

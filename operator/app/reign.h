@@ -112,10 +112,16 @@ class Reign final {
   std::vector<api::Rescale> new_rescales_;
   std::optional<base::Epoch> found_epoch_;  // of the record at the start; looked at once settled
 
-  // What was asked for and is not yet seen in the watch, with the time until which it is expected:
-  // created, by name; deleted, by uid and whether by force.
-  std::map<std::string, base::Time> expected_pods_;
-  std::map<std::pair<std::string, bool>, base::Time> expected_gone_;
+  // What was asked for and is not yet seen in the watch: created, by name; deleted, by uid and
+  // whether by force.
+  struct Expected {
+    std::string pod;
+    base::Time until;  // and as long as it is under way
+  };
+  template <typename Key>
+  void ForgetExpired(std::map<Key, Expected>& expected) const;
+  std::map<std::string, Expected> expected_pods_;
+  std::map<std::pair<std::string, bool>, Expected> expected_gone_;
   base::Time delete_job_at_;  // not asked for again before
   std::optional<job::Target> target_;
   base::Duration timeout_;  // heartbeatTimeout as membership was told

@@ -50,6 +50,7 @@ void Reign::Obey(membership::StepCommitted step) {
       // Not acknowledged, so the members keep it and the machine reports it again.
       log_.Error("audit", base::Message(written));
       environment_.Tell(job::Note{"cluster", base::Message(written)});
+      if (absl::IsAborted(written)) ended_ = std::move(written);
     }
   }
   environment_.Tell(job::StepCommitted{step.step, step.epoch, step.loss, step.grad_norm,
@@ -68,6 +69,7 @@ void Reign::Obey(membership::RolledBack rolled_back) {
   if (audit_ != nullptr) {
     if (auto written = audit_->RollBack(rolled_back.step); !written.ok()) {
       log_.Error("audit", base::Message(written));
+      if (absl::IsAborted(written)) ended_ = std::move(written);
     }
   }
   if (!news) return;

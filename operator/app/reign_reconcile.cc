@@ -11,8 +11,8 @@ namespace muster::app {
 namespace {
 
 constexpr base::Duration kLiveEvery = std::chrono::milliseconds(200);
-// What was asked for and the watch does not show by then is taken for refused, and planned again. That
-// is harmless: the same name is the same pod, and a deletion names the uid.
+// What was done and the watch does not show by then is taken for refused, and planned again. That is
+// harmless: the same name is the same pod, and a deletion names the uid.
 constexpr base::Duration kExpectFor = std::chrono::seconds(5);
 
 std::int32_t CountActive(const job::Observed& observed) {
@@ -74,19 +74,31 @@ void Reign::Apply(const job::Plan& plan) {
   }
 }
 
+// What stands in line behind a thousand others is not asked for again.
+template <typename Key>
+void Reign::ForgetExpired(std::map<Key, Expected>& expected) const {
+  const base::Time now = clock_.Now();
+  for (auto it = expected.begin(); it != expected.end();) {
+    Expected& asked = it->second;
+    const bool expired = now >= asked.until;
+    const bool waits = expired && environment_.IsUnderWay(asked.pod);
+    if (waits) asked.until = now + kExpectFor;
+    it = expired && !waits ? expected.erase(it) : std::next(it);
+  }
+}
+
 void Reign::ApplyPods(const job::Plan& plan) {
   // Not before the term is in the record (M1): another may reign, and where the one before left a result,
   // pods that ended well are no losses, which membership says only then.
   if (!listening_) return;
   // Deletions first: a create that takes the place of a deleted pod must not be counted beside it.
   const base::Time now = clock_.Now();
-  const auto expired = [now](const auto& expected) { return now >= expected.second; };
-  std::erase_if(expected_gone_, expired);
-  std::erase_if(expected_pods_, expired);
+  ForgetExpired(expected_gone_);
+  ForgetExpired(expected_pods_);
   for (const job::DeletePod& wanted : plan.deletes) {
     // By force is another wish than in order.
     const auto asked = std::pair(wanted.uid, wanted.force);
-    if (!expected_gone_.emplace(asked, now + kExpectFor).second) continue;
+    if (!expected_gone_.try_emplace(asked, wanted.name, now + kExpectFor).second) continue;
     log_.Info("plan", "delete " + wanted.name,
               {{"reason", wanted.reason}, {"why", wanted.message}});
     environment_.DeletePod(wanted);
@@ -96,7 +108,7 @@ void Reign::ApplyPods(const job::Plan& plan) {
   for (const job::CreatePod& wanted : plan.creates) {
     log_.Info("plan", "create " + wanted.name,
               {{"member", wanted.member}, {"reason", wanted.reason}, {"why", wanted.message}});
-    expected_pods_.insert_or_assign(wanted.name, now + kExpectFor);
+    expected_pods_.insert_or_assign(wanted.name, Expected{wanted.name, now + kExpectFor});
     environment_.CreatePod(wanted);
   }
 }

@@ -40,18 +40,27 @@ std::size_t KeyedTasks::Waiting() const {
   return waiting_.size();
 }
 
+bool KeyedTasks::Holds(const std::string& key) const {
+  MutexLock lock(mutex_);
+  return waiting_.contains(key) || running_.contains(key);
+}
+
 void KeyedTasks::Work(std::stop_token stop) {
   while (auto key = queue_.Take()) {
     Task task;
     {
       MutexLock lock(mutex_);
       if (auto node = waiting_.extract(*key); !node.empty()) task = std::move(node.mapped());
+      running_.insert(*key);
     }
     TaskResult result = task ? task(stop) : TaskResult::kDone;
-    if (result == TaskResult::kRetry) {
+    {
       MutexLock lock(mutex_);
+      running_.erase(*key);
       // What was put meanwhile is what is wanted now.
-      if (!waiting_.try_emplace(*key, std::move(task)).second) result = TaskResult::kDone;
+      if (result == TaskResult::kRetry && !waiting_.try_emplace(*key, std::move(task)).second) {
+        result = TaskResult::kDone;
+      }
     }
     if (result == TaskResult::kRetry) {
       queue_.AddAfterFailure(*key);

@@ -10,7 +10,9 @@
 
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -49,6 +51,8 @@ class KeyedTasks final {
   void Stop();
 
   std::size_t Waiting() const;  // calls that have not begun
+  // A call of this key has not begun, runs, or is to be tried again.
+  bool Holds(const std::string& key) const;
 
  private:
   void Work(std::stop_token stop);
@@ -56,6 +60,7 @@ class KeyedTasks final {
   WorkQueue queue_;
   mutable Mutex mutex_;
   std::map<std::string, Task> waiting_ MUSTER_GUARDED_BY(mutex_);
+  std::set<std::string> running_ MUSTER_GUARDED_BY(mutex_);
   std::stop_source stop_;
   std::vector<std::thread> threads_;
 };

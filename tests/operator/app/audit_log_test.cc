@@ -75,6 +75,19 @@ TEST_F(AuditLogTest, WhoeverWasFrozenWhileASuccessorWroteWritesNoMore) {
   EXPECT_EQ(Lines().size(), 3u);
 }
 
+// The one that was frozen was quicker: the successor opens the file anew and finds its line.
+TEST_F(AuditLogTest, ASuccessorWhomTheFrozenOneForestalledOpensTheFileAnew) {
+  auto frozen = Open();
+  ASSERT_TRUE(frozen->Append(Step(1), Now()).ok());
+  auto successor = Open();
+  ASSERT_TRUE(frozen->Append(Step(2), Now()).ok());
+  EXPECT_TRUE(absl::IsAborted(successor->Append(Step(2), Now())));
+  successor = Open();
+  ASSERT_TRUE(successor->Append(Step(2), Now()).ok());
+  ASSERT_TRUE(successor->Append(Step(3), Now()).ok());
+  EXPECT_EQ(Lines().size(), 3u);
+}
+
 TEST_F(AuditLogTest, AFileThatSomebodyEmptiedIsWrittenOn) {
   auto log = Open();
   ASSERT_TRUE(log->Append(Step(1), Now()).ok());
