@@ -134,6 +134,9 @@ std::optional<MachineEvent> NcclCommunicator::Obey(const AbortComm&) {
 }
 
 std::optional<MachineEvent> NcclCommunicator::Obey(const Synchronise&) {
+  // An old error, of an allocation that failed for one, says nothing of the device. A broken context
+  // gives its own again.
+  (void)options_.api->LastDeviceError();
   Result result = options_.api->DeviceSynchronise();
   if (result.ok()) result = options_.api->LastDeviceError();
   return Synchronised{std::move(result)};

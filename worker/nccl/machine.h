@@ -84,7 +84,7 @@ struct AbortDone {
 };
 struct Synchronised {
   Result result;
-};  // of the device, then its last error
+};  // of the device, then its last error since
 struct FinalizeBegun {
   Result result;
 };
