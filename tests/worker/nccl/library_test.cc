@@ -125,12 +125,19 @@ TEST_F(LibraryTest, APythonThatHangsIsLeft) {
   EXPECT_THAT(Refused(), HasSubstr("did not answer in time"));
 }
 
+// Addresses that nobody follows; fake_library.cc has the same for buffers and stream.
+void* Address(std::uintptr_t number) { return reinterpret_cast<void*>(number); }
+const Stream kStream{Address(0x300)};
+const Event kEvent{Address(0x400)};
+
 int cuda_query = 0;
 int cuda_last = 0;
 CudaFunctions FakeCuda() {
   CudaFunctions cuda;
-  cuda.event_record = [](void* event, void* stream) { return event == stream ? 0 : 1; };
-  cuda.event_query = [](void*) { return cuda_query; };
+  cuda.event_record = [](void* event, void* stream) {
+    return event == kEvent.value && stream == kStream.value ? 0 : 1;
+  };
+  cuda.event_query = [](void* event) { return event == kEvent.value ? cuda_query : 1; };
   cuda.device_synchronise = [] { return 700; };
   cuda.get_last_error = [] { return cuda_last; };
   cuda.error_string = [](int error) { return error == 700 ? "an illegal address" : "another"; };
@@ -155,16 +162,23 @@ TEST_F(LibraryTest, CallsTheLibraryAsItsHeaderHasIt) {
   EXPECT_EQ(api->AsyncError({}).code, Code::kInvalidArgument);
   EXPECT_TRUE(api->GroupStart().ok());
   Piece piece;
+  piece.in = Address(0x100);
+  piece.out = Address(0x200);
   piece.elements = 10;
-  EXPECT_TRUE(api->AllReduce(comm, {}, piece).ok());
-  piece = {comm::ReduceOp::kMax, comm::ElementType::kInt32, nullptr, nullptr, 20};
-  EXPECT_TRUE(api->AllReduce(comm, {}, piece).ok());
-  piece = {comm::ReduceOp::kSum, comm::ElementType::kFloat32, nullptr, nullptr, 30};
-  EXPECT_EQ(api->AllReduce(comm, {}, piece).code, Code::kUnknown);
+  EXPECT_TRUE(api->AllReduce(comm, kStream, piece).ok());
+  EXPECT_EQ(api->AllReduce(comm, {}, piece).code, Code::kInvalidArgument);
+  EXPECT_EQ(api->AllReduce({}, kStream, piece).code, Code::kInvalidArgument);
+  piece = {comm::ReduceOp::kMax, comm::ElementType::kInt32, piece.in, piece.out, 20};
+  EXPECT_TRUE(api->AllReduce(comm, kStream, piece).ok());
+  piece = {comm::ReduceOp::kSum, comm::ElementType::kFloat32, piece.in, piece.out, 30};
+  EXPECT_EQ(api->AllReduce(comm, kStream, piece).code, Code::kUnknown);
   EXPECT_EQ(api->GroupEnd().code, Code::kTimeout);
   EXPECT_EQ(api->Finalize(comm).code, Code::kInProgress);
+  EXPECT_EQ(api->Finalize({}).code, Code::kInvalidArgument);
   EXPECT_EQ(api->Destroy(comm).code, Code::kSystemError);
+  EXPECT_EQ(api->Destroy({}).code, Code::kInvalidArgument);
   EXPECT_TRUE(api->Abort(comm).ok());
+  EXPECT_EQ(api->Abort({}).code, Code::kInvalidArgument);
 }
 
 TEST_F(LibraryTest, ReadsCudasAnswers) {
@@ -172,15 +186,15 @@ TEST_F(LibraryTest, ReadsCudasAnswers) {
   const auto library = Library::Load(search_);
   ASSERT_TRUE(library.ok()) << library.status();
   const auto api = (*library)->MakeApi(FakeCuda());
-  int x = 0;
-  EXPECT_TRUE(api->RecordEvent({&x}, {&x}).ok());
-  EXPECT_EQ(api->RecordEvent({&x}, {}).code, Code::kCudaError);
+  EXPECT_TRUE(api->RecordEvent(kEvent, kStream).ok());
+  EXPECT_EQ(api->RecordEvent(kEvent, {}).code, Code::kCudaError);
   cuda_query = 0;
-  EXPECT_EQ(api->QueryEvent({}), EventState::kDone);
-  cuda_query = 600;
-  EXPECT_EQ(api->QueryEvent({}), EventState::kPending);
-  cuda_query = 700;
+  EXPECT_EQ(api->QueryEvent(kEvent), EventState::kDone);
   EXPECT_EQ(api->QueryEvent({}), EventState::kFailed);
+  cuda_query = 600;
+  EXPECT_EQ(api->QueryEvent(kEvent), EventState::kPending);
+  cuda_query = 700;
+  EXPECT_EQ(api->QueryEvent(kEvent), EventState::kFailed);
   EXPECT_EQ(api->DeviceSynchronise().code, Code::kCudaError);
   EXPECT_EQ(api->DeviceSynchronise().detail, "an illegal address");
   cuda_last = 600;
