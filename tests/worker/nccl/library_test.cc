@@ -75,8 +75,21 @@ TEST_F(LibraryTest, AFileThatIsNamedIsAllThatIsTried) {
   EXPECT_EQ(Refused(), std::string("MUSTER_NCCL_LIB is ") + FAKE_NCCL_OLD +
                            ": it is NCCL 2.27.7, and 2.28.0 or later is needed");
   environment_["MUSTER_NCCL_LIB"] = FAKE_NCCL_LAME;
-  EXPECT_EQ(Refused(),
-            std::string("MUSTER_NCCL_LIB is ") + FAKE_NCCL_LAME + ": it has no ncclCommAbort");
+  EXPECT_EQ(Refused(), std::string("MUSTER_NCCL_LIB is ") + FAKE_NCCL_LAME +
+                           ": it has no function ncclCommAbort");
+}
+
+// Whoever has a library that is of no use is not told to install one.
+TEST_F(LibraryTest, AFileThatCannotBeLoadedIsFoundAndOfNoUse) {
+  const std::string path = root_ / "libnccl.so.2";
+  std::ofstream(path) << std::string(1000, 'x');
+  search_.soname = path;
+  auto library = Library::Load(search_);
+  EXPECT_EQ(library.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(base::Message(library.status()), HasSubstr(path + ": invalid ELF header"));
+  environment_["MUSTER_NCCL_LIB"] = path;
+  library = Library::Load(search_);
+  EXPECT_EQ(library.status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(LibraryTest, TakesTheLoadersOwn) {
