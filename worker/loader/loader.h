@@ -1,8 +1,7 @@
 // Shared libraries that this program looks for at run time instead of being linked with them.
 //
-// Whether a library is absent or is there and of no use makes a difference to who decides what to do
-// without it, so the status code tells the two apart. Thread rule: any thread; one library is
-// closed by one, and nothing of it is used after that.
+// An absent library is no fault, and one that is there and of no use is: the status code tells the
+// two apart. Thread rule: any thread; a library is closed by one, and not used after that.
 #pragma once
 
 #include <string>
