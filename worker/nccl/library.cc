@@ -2,6 +2,8 @@
 
 #include <glob.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "worker/loader/loader.h"
@@ -31,17 +33,21 @@ absl::Status FindAll(void* handle, abi::Functions& f) {
   return Find(handle, "ncclGetLastError", f.GetLastError);
 }
 
-// The newest Python's, when an environment has several.
+// The newest Python's, when an environment has several. As text 3.9 would come after 3.12.
 std::string WheelIn(const std::string& environment) {
-  const std::string pattern =
-      environment + "/lib/python3*/site-packages/nvidia/nccl/lib/libnccl.so.2";
-  std::string found;
+  const std::string python = "/lib/python3.";
+  const std::string pattern = environment + python + "*/site-packages/nvidia/nccl/lib/libnccl.so.2";
+  std::pair<int, std::string> newest{-1, ""};
   glob_t matches{};
   if (::glob(pattern.c_str(), 0, nullptr, &matches) == 0) {
-    found = matches.gl_pathv[matches.gl_pathc - 1];
+    for (std::size_t i = 0; i < matches.gl_pathc; ++i) {
+      const std::string path = matches.gl_pathv[i];
+      const int minor = std::atoi(path.c_str() + path.rfind(python) + python.size());
+      newest = std::max(newest, std::pair(minor, path));
+    }
   }
   ::globfree(&matches);
-  return found;
+  return newest.second;
 }
 
 }  // namespace

@@ -106,6 +106,15 @@ TEST_F(LibraryTest, GoesOnPastOneThatWillNotDo) {
   EXPECT_EQ((*library)->path(), wheel);
 }
 
+TEST_F(LibraryTest, TakesTheWheelOfTheNewestPython) {
+  Wheel("python3.9", FAKE_NCCL_OLD);
+  const std::string newest = Wheel("python3.12", FAKE_NCCL_GOOD);
+  Wheel("python3.10", FAKE_NCCL_OLD);
+  const auto library = Library::Load(search_);
+  ASSERT_TRUE(library.ok()) << library.status();
+  EXPECT_EQ((*library)->path(), newest);
+}
+
 TEST_F(LibraryTest, AsksPythonLast) {
   search_.python = Python(std::string("echo ") + FAKE_NCCL_GOOD);
   const auto library = Library::Load(search_);
@@ -136,6 +145,14 @@ TEST_F(LibraryTest, APythonThatHangsIsLeft) {
   search_.python = Python("exec sleep 100");
   search_.python_time = std::chrono::milliseconds(50);
   EXPECT_THAT(Refused(), HasSubstr("did not answer in time"));
+  // Its answer is whole, and the process goes on.
+  search_.python = Python(std::string("echo ") + FAKE_NCCL_GOOD + "; exec sleep 100 >&-");
+  EXPECT_THAT(Refused(), HasSubstr("did not answer in time"));
+}
+
+TEST_F(LibraryTest, AnAnswerThatIsNoPathIsCalledSo) {
+  search_.python = Python("exec head -c 100000 /dev/zero");
+  EXPECT_THAT(Refused(), HasSubstr(search_.python + " answered with more than a path"));
 }
 
 // Addresses that nobody follows; fake_library.cc has the same for buffers and stream.
