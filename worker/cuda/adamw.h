@@ -16,9 +16,7 @@
 namespace muster::cuda {
 
 // The running folds of weights, first and second moments.
-struct Folds {
-  std::uint64_t weights = 0, first = 0, second = 0;
-};
+using Folds = MusterCudaFolds;
 
 MUSTER_BOTH Folds Merge(const Folds& a, const Folds& b) {
   return {a.weights + b.weights, a.first + b.first, a.second + b.second};
@@ -62,7 +60,7 @@ template <typename Sum>
 MUSTER_BOTH Folds UpdateState(const Sum* reduced, double factor, const MusterCudaAdamW& constants,
                               float* w, float* m, float* v, const Share& share,
                               std::uint64_t index) {
-  Folds folds;
+  Folds folds{};
   for (std::int64_t i = share.first; i < share.count; i += share.stride) {
     const std::uint64_t at = index + static_cast<std::uint64_t>(i);
     AdamWElement(constants, Dequantise(reduced[i], factor), w[i], m[i], v[i]);

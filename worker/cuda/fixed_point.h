@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "worker/cuda/module.h"
 #include "worker/cuda/portable.h"
 
 namespace muster::cuda {
@@ -19,12 +20,8 @@ namespace muster::cuda {
 constexpr std::uint32_t kNotFinite = 1;
 constexpr std::uint32_t kSaturated = 2;
 
-// What adding a gradient told, over any part of it.
-struct Told {
-  std::uint64_t checksum = 0;
-  std::uint32_t flags = 0;
-  std::uint32_t max_abs = 0;  // the bits of the greatest |g|; a NaN beats everything
-};
+// What adding a gradient told, over any part of it. A NaN is the greatest.
+using Told = MusterCudaTold;
 
 MUSTER_BOTH Told Merge(const Told& a, const Told& b) {
   return {a.checksum + b.checksum, a.flags | b.flags,
@@ -62,7 +59,7 @@ MUSTER_BOTH std::int64_t Quantise(float g, const Scale& to, std::uint32_t& flags
 template <typename Int>
 MUSTER_BOTH Told QuantiseAdd(const float* g, Int* sum, const Share& share, std::uint64_t index,
                              const Scale& to) {
-  Told told;
+  Told told{};
   for (std::int64_t i = share.first; i < share.count; i += share.stride) {
     const std::uint64_t q = static_cast<std::uint64_t>(Quantise(g[i], to, told.flags));
     sum[i] = static_cast<Int>(static_cast<std::uint64_t>(sum[i]) + q);

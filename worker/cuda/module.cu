@@ -15,9 +15,14 @@ struct MusterCudaContext {
 namespace muster::cuda {
 namespace {
 
+// What failed stays the thread's last error until it is asked for, and a launch that succeeds asks
+// for it: without this it would be told the failure of an allocation before it.
+void ForgetLastError() { (void)cudaGetLastError(); }
+
 // 0, or the sentence "CALL: what CUDA says of it" and 1.
 int32_t Say(const char* call, cudaError_t error, MusterCudaText message) {
   if (error == cudaSuccess) return 0;
+  ForgetLastError();
   if (message.text != nullptr && message.size > 0) {
     std::snprintf(message.text, static_cast<std::size_t>(message.size), "%s: %s (%s)", call,
                   cudaGetErrorString(error), cudaGetErrorName(error));
@@ -37,6 +42,7 @@ void Destroy(MusterCudaContext* context) {
   // What these say is of no use any more: the device may be what is broken.
   (void)cudaSetDevice(context->ordinal);
   if (context->stream != nullptr) (void)cudaStreamDestroy(context->stream);
+  ForgetLastError();
   delete context;
 }
 
@@ -65,6 +71,7 @@ int32_t Allocate(MusterCudaContext* context, int64_t bytes, void** device, Muste
 void Release(MusterCudaContext* context, void* device) {
   (void)cudaSetDevice(context->ordinal);
   (void)cudaFree(device);
+  ForgetLastError();
 }
 
 int32_t ToDevice(MusterCudaContext* context, const void* host, void* device, int64_t bytes,

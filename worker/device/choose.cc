@@ -8,7 +8,6 @@ namespace muster::device {
 namespace {
 
 using api::ExitCode;
-using Search = std::variant<UseGpu, Refusal>;
 
 // "13.0" of 13000.
 std::string VersionText(int cuda_version) {
@@ -36,7 +35,7 @@ std::string Nearest(const std::vector<Gpu>& gpus, const Gpu& named, const std::s
          ",";
 }
 
-Search SearchGpus(const std::vector<Gpu>& gpus, const ModuleFindings& module, const Needs& needs) {
+Choice SearchGpus(const std::vector<Gpu>& gpus, const ModuleFindings& module, const Needs& needs) {
   const auto newest = std::ranges::max_element(
       gpus, {}, [](const Gpu& gpu) { return std::pair(gpu.major, gpu.minor); });
   if (newest->major < kLeastMajor) {
@@ -76,17 +75,18 @@ Search SearchGpus(const std::vector<Gpu>& gpus, const ModuleFindings& module, co
                                  GibText(needs.bytes, true) + " are needed"};
 }
 
+// UseCpu: there is no GPU here.
 struct SearchDriver {
   const ModuleFindings& module;
   const Needs& needs;
 
-  Search operator()(const NoDriver& found) const {
-    return Refusal{ExitCode::kNoDevice, "there is no NVIDIA driver: " + found.why};
+  Choice operator()(const NoDriver& found) const {
+    return UseCpu{"there is no NVIDIA driver: " + found.why};
   }
-  Search operator()(const BrokenDriver& found) const {
+  Choice operator()(const BrokenDriver& found) const {
     return Refusal{ExitCode::kNoDevice, "the NVIDIA driver does not work: " + found.why};
   }
-  Search operator()(const WorkingDriver& found) const {
+  Choice operator()(const WorkingDriver& found) const {
     if (found.cuda_version < kLeastCudaVersion) {
       return Refusal{ExitCode::kNoDevice, "the NVIDIA driver supports CUDA " +
                                               VersionText(found.cuda_version) + "; CUDA " +
@@ -94,9 +94,9 @@ struct SearchDriver {
                                               " is needed, which drivers have from 580 on"};
     }
     if (found.gpus.empty()) {
-      return Refusal{ExitCode::kNoDevice,
-                     "the NVIDIA driver shows no GPU: the pod may have asked for none, or "
-                     "CUDA_VISIBLE_DEVICES hides them"};
+      return UseCpu{
+          "the NVIDIA driver shows no GPU: the pod may have asked for none, or "
+          "CUDA_VISIBLE_DEVICES hides them"};
     }
     return SearchGpus(found.gpus, module, needs);
   }
@@ -107,11 +107,10 @@ struct SearchDriver {
 Choice Choose(DeviceRequest request, const DriverFindings& driver, const ModuleFindings& module,
               const Needs& needs) {
   if (request == DeviceRequest::kCpu) return UseCpu{"the job asks for the CPU"};
-  const Search search = std::visit(SearchDriver{module, needs}, driver);
-  if (const auto* gpu = std::get_if<UseGpu>(&search)) return *gpu;
-  const auto& refusal = std::get<Refusal>(search);
-  if (request == DeviceRequest::kAuto) return UseCpu{refusal.sentence};
-  return refusal;
+  Choice found = std::visit(SearchDriver{module, needs}, driver);
+  const auto* none = std::get_if<UseCpu>(&found);
+  if (none == nullptr || request == DeviceRequest::kAuto) return found;
+  return Refusal{ExitCode::kNoDevice, none->reason};
 }
 
 }  // namespace muster::device

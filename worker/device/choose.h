@@ -1,7 +1,9 @@
 // Which device a member trains on, decided from what was asked for and what was found.
 //
-// `auto` takes a GPU that serves and else the CPU, and says why; `cuda` takes a GPU or refuses with
-// one sentence that names what was found and what is allowed. Pure.
+// `auto` takes a GPU that serves, and the CPU where there is none: no driver, or one that shows no
+// GPU. A GPU that is there and does not serve it refuses, as `cuda` does: a job that went on with
+// the CPU would be many times slower, and nobody would look for what is broken. A refusal is one
+// sentence that names what was found and what is allowed. Pure.
 #pragma once
 
 #include <cstdint>

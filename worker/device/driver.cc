@@ -1,11 +1,10 @@
 #include "worker/device/driver.h"
 
-#include <dlfcn.h>
-
 #include <array>
 #include <cstddef>
 
 #include "worker/device/choose.h"
+#include "worker/loader/loader.h"
 
 namespace muster::device {
 namespace {
@@ -28,23 +27,16 @@ struct Functions {
   int (*error_name)(int error, const char** name) = nullptr;
 };
 
-template <typename Function>
-bool Find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  return function != nullptr;
-}
-
-// The name of the first function that is missing; null when all are there.
-const char* FindAll(void* library, Functions& f) {
-  if (!Find(library, "cuInit", f.init)) return "cuInit";
-  if (!Find(library, "cuDriverGetVersion", f.driver_version)) return "cuDriverGetVersion";
-  if (!Find(library, "cuDeviceGetCount", f.device_count)) return "cuDeviceGetCount";
-  if (!Find(library, "cuDeviceGet", f.device)) return "cuDeviceGet";
-  if (!Find(library, "cuDeviceGetName", f.name)) return "cuDeviceGetName";
-  if (!Find(library, "cuDeviceGetAttribute", f.attribute)) return "cuDeviceGetAttribute";
-  if (!Find(library, "cuDeviceTotalMem_v2", f.total_memory)) return "cuDeviceTotalMem_v2";
-  if (!Find(library, "cuGetErrorName", f.error_name)) return "cuGetErrorName";
-  return nullptr;
+absl::Status FindAll(void* library, Functions& f) {
+  using loader::Find;
+  MUSTER_RETURN_IF_ERROR(Find(library, "cuInit", f.init));
+  MUSTER_RETURN_IF_ERROR(Find(library, "cuDriverGetVersion", f.driver_version));
+  MUSTER_RETURN_IF_ERROR(Find(library, "cuDeviceGetCount", f.device_count));
+  MUSTER_RETURN_IF_ERROR(Find(library, "cuDeviceGet", f.device));
+  MUSTER_RETURN_IF_ERROR(Find(library, "cuDeviceGetName", f.name));
+  MUSTER_RETURN_IF_ERROR(Find(library, "cuDeviceGetAttribute", f.attribute));
+  MUSTER_RETURN_IF_ERROR(Find(library, "cuDeviceTotalMem_v2", f.total_memory));
+  return Find(library, "cuGetErrorName", f.error_name);
 }
 
 class LoadedDriver final : public GpuDriver {
@@ -110,15 +102,11 @@ class LoadedDriver final : public GpuDriver {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GpuDriver>> OpenGpuDriver(const std::string& library) {
-  void* const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    const char* const error = dlerror();
-    return base::NotFound(error == nullptr ? library + " cannot be loaded" : error);
-  }
+  MUSTER_ASSIGN_OR_RETURN(void* const handle, loader::Open(library));
   Functions functions;
-  if (const char* const missing = FindAll(handle, functions)) {
-    (void)dlclose(handle);  // nothing of it has run
-    return base::FailedPrecondition(library + " has no function " + missing);
+  if (const absl::Status found = FindAll(handle, functions); !found.ok()) {
+    loader::Close(handle);  // nothing of it has run
+    return base::Annotate(found, library);
   }
   return std::make_unique<LoadedDriver>(functions);
 }

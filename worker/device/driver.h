@@ -26,7 +26,8 @@ class GpuDriver {
   virtual absl::StatusOr<std::vector<Gpu>> Gpus() = 0;
 };
 
-// NotFound when there is no such library, FailedPrecondition when a function is missing in it.
+// NotFound when there is no such library, FailedPrecondition when it cannot be loaded or lacks a
+// function.
 absl::StatusOr<std::unique_ptr<GpuDriver>> OpenGpuDriver(const std::string& library);
 
 // A driver that is too old is not asked for its GPUs: what it answers is of no use.

@@ -32,7 +32,7 @@ struct WorkingDriver {
 };
 using DriverFindings = std::variant<NoDriver, BrokenDriver, WorkingDriver>;
 
-struct NoModule {  // not beside the program, or it cannot be loaded
+struct NoModule {  // it is not there, or cannot be loaded
   std::string why;
   friend bool operator==(const NoModule&, const NoModule&) = default;
 };

@@ -1,23 +1,19 @@
 #include "worker/device/module.h"
 
-#include <dlfcn.h>
+#include "worker/loader/loader.h"
 
 namespace muster::device {
 
 std::string ExpectedModuleBuild() { return MUSTER_CUDA_BUILD; }
 
 absl::StatusOr<const MusterCudaModule*> LoadModule(const std::string& path) {
-  void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    const char* const error = dlerror();
-    return base::NotFound(error == nullptr ? path + " cannot be loaded" : error);
-  }
-  const auto entry = reinterpret_cast<MusterCudaEntry>(dlsym(handle, MUSTER_CUDA_ENTRY));
-  const MusterCudaModule* const module = entry == nullptr ? nullptr : entry();
-  if (module == nullptr) {
-    return base::FailedPrecondition(path + " is no CUDA module of Muster: it has no function " +
-                                    MUSTER_CUDA_ENTRY);
-  }
+  const auto opened = loader::Open(path);
+  // Whether it is absent makes no difference here: in both cases no build can be compared.
+  if (!opened.ok()) return base::NotFound(base::Message(opened.status()));
+  MusterCudaEntry entry = nullptr;
+  MUSTER_RETURN_IF_ERROR(base::Annotate(loader::Find(*opened, MUSTER_CUDA_ENTRY, entry),
+                                        path + " is no CUDA module of Muster"));
+  const MusterCudaModule* const module = entry();
   // Before anything else of the table is looked at.
   if (module->interface_version != MUSTER_CUDA_INTERFACE) {
     return base::FailedPrecondition(

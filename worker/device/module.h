@@ -1,5 +1,5 @@
-// libmuster_cuda.so as the program sees it: found beside it, loaded, and refused when it is not of
-// the program's own build.
+// libmuster_cuda.so as the program sees it: loaded by its path, and refused when it is not of the
+// program's own build.
 //
 // Thread rule: one thread loads it; the table that it gives is constant. It is not unloaded: the
 // driver's threads may run in it until the process ends.
@@ -12,8 +12,6 @@
 #include "worker/device/findings.h"
 
 namespace muster::device {
-
-inline constexpr char kModuleLibrary[] = "libmuster_cuda.so";
 
 // NotFound when it is not there or cannot be loaded, FailedPrecondition when it is of another build
 // or interface.

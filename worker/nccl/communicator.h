@@ -127,7 +127,7 @@ class NcclCommunicator final : public comm::Communicator {
   std::optional<MachineEvent> Obey(const ReportCommitted& c);
   std::optional<MachineEvent> Obey(const ReportReductionFailed& c);
   std::optional<MachineEvent> Obey(const ReportQuiet& c);
-  void EndReduction(std::uint64_t sequence, const absl::Status& status);
+  void EndReduction(std::uint64_t sequence, const absl::Status& status) MUSTER_REQUIRES(mutex_);
 
   const NcclOptions options_;
   Watchdog watchdog_;

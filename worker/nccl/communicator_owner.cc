@@ -20,10 +20,13 @@ void NcclCommunicator::RunOwner() {
   while (auto event = NextEvent()) {
     Feed(*std::move(event));
     runtime::MutexLock lock(mutex_);
-    busy_ = !machine_.idle() && !std::holds_alternative<Lost>(machine_.state());
+    const bool was_busy =
+        std::exchange(busy_, !machine_.idle() && !std::holds_alternative<Lost>(machine_.state()));
     // Abort may have armed it when there was nothing to abort any more. A lost process keeps it.
     if (machine_.idle()) watchdog_.Disarm();
-    changed_.NotifyAll();
+    // Not on each step: a caller who waits for a sum would be woken 20,000 times a second. Reports
+    // notify by themselves, but for ReportQuiet, which comes with this change.
+    if (busy_ != was_busy) changed_.NotifyAll();
   }
 }
 
@@ -134,6 +137,9 @@ std::optional<MachineEvent> NcclCommunicator::Obey(const AbortComm&) {
 }
 
 std::optional<MachineEvent> NcclCommunicator::Obey(const Synchronise&) {
+  // An old error, of an allocation that failed for one, says nothing of the device. A broken
+  // context gives its own again.
+  (void)options_.api->LastDeviceError();
   Result result = options_.api->DeviceSynchronise();
   if (result.ok()) result = options_.api->LastDeviceError();
   return Synchronised{std::move(result)};
@@ -210,7 +216,7 @@ std::optional<MachineEvent> NcclCommunicator::Obey(const ReportReductionFailed& 
 
 std::optional<MachineEvent> NcclCommunicator::Obey(const ReportQuiet& c) {
   runtime::MutexLock lock(mutex_);
-  lost_ = c.status;
+  lost_.Update(c.status);  // what is lost stays so
   return std::nullopt;
 }
 

@@ -1,10 +1,12 @@
 #include "worker/nccl/library.h"
 
-#include <dlfcn.h>
 #include <glob.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <utility>
 
+#include "worker/loader/loader.h"
 #include "worker/nccl/abi.h"
 #include "worker/nccl/ask_python.h"
 #include "worker/nccl/library_api.h"
@@ -17,42 +19,35 @@ std::string VersionOf(int version) {
          std::to_string(version % 100);
 }
 
-std::string LoaderError() {
-  const char* text = ::dlerror();
-  return text == nullptr ? "the loader does not say why" : text;
+absl::Status FindAll(void* handle, abi::Functions& f) {
+  using loader::Find;
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclGetUniqueId", f.GetUniqueId));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommInitRankConfig", f.CommInitRankConfig));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommGetAsyncError", f.CommGetAsyncError));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommAbort", f.CommAbort));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommFinalize", f.CommFinalize));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommDestroy", f.CommDestroy));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclGroupStart", f.GroupStart));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclGroupEnd", f.GroupEnd));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclAllReduce", f.AllReduce));
+  return Find(handle, "ncclGetLastError", f.GetLastError);
 }
 
-template <typename F>
-absl::Status Find(void* handle, const char* name, F* function) {
-  *function = reinterpret_cast<F>(::dlsym(handle, name));
-  if (*function != nullptr) return absl::OkStatus();
-  return base::FailedPrecondition(std::string("it has no ") + name);
-}
-
-absl::Status FindAll(void* handle, abi::Functions* f) {
-  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclGetUniqueId", &f->GetUniqueId));
-  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommInitRankConfig", &f->CommInitRankConfig));
-  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommGetAsyncError", &f->CommGetAsyncError));
-  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommAbort", &f->CommAbort));
-  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommFinalize", &f->CommFinalize));
-  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclCommDestroy", &f->CommDestroy));
-  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclGroupStart", &f->GroupStart));
-  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclGroupEnd", &f->GroupEnd));
-  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclAllReduce", &f->AllReduce));
-  return Find(handle, "ncclGetLastError", &f->GetLastError);
-}
-
-// The newest Python's, when an environment has several.
+// The newest Python's, when an environment has several. As text 3.9 would come after 3.12.
 std::string WheelIn(const std::string& environment) {
-  const std::string pattern =
-      environment + "/lib/python3*/site-packages/nvidia/nccl/lib/libnccl.so.2";
-  std::string found;
+  const std::string python = "/lib/python3.";
+  const std::string pattern = environment + python + "*/site-packages/nvidia/nccl/lib/libnccl.so.2";
+  std::pair<int, std::string> newest{-1, ""};
   glob_t matches{};
   if (::glob(pattern.c_str(), 0, nullptr, &matches) == 0) {
-    found = matches.gl_pathv[matches.gl_pathc - 1];
+    for (std::size_t i = 0; i < matches.gl_pathc; ++i) {
+      const std::string path = matches.gl_pathv[i];
+      const int minor = std::atoi(path.c_str() + path.rfind(python) + python.size());
+      newest = std::max(newest, std::pair(minor, path));
+    }
   }
   ::globfree(&matches);
-  return found;
+  return newest.second;
 }
 
 }  // namespace
@@ -71,14 +66,13 @@ std::unique_ptr<NcclApi> Library::MakeApi(const CudaFunctions& cuda) const {
   return MakeLibraryApi(loaded_->functions, cuda);
 }
 
-// NotFound when the loader does not find it; FailedPrecondition when what it found will not do. A
+// NotFound when there is no such file; FailedPrecondition when there is and it will not do. A
 // refused library is closed again: nothing of it has run but its constructors and GetVersion.
 absl::StatusOr<std::unique_ptr<Library>> Library::Open(const std::string& path) {
-  void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) return base::NotFound(LoaderError());
+  MUSTER_ASSIGN_OR_RETURN(void* const handle, loader::Open(path));
   auto loaded = std::make_unique<Loaded>();
   int version = 0;
-  absl::Status status = Find(handle, "ncclGetVersion", &loaded->functions.GetVersion);
+  absl::Status status = loader::Find(handle, "ncclGetVersion", loaded->functions.GetVersion);
   if (status.ok() && loaded->functions.GetVersion(&version) != abi::kSuccess) {
     status = base::FailedPrecondition("it does not tell its version");
   }
@@ -86,9 +80,9 @@ absl::StatusOr<std::unique_ptr<Library>> Library::Open(const std::string& path) 
     status = base::FailedPrecondition("it is NCCL " + VersionOf(version) + ", and " +
                                       VersionOf(kOldestVersion) + " or later is needed");
   }
-  if (status.ok()) status = FindAll(handle, &loaded->functions);
+  if (status.ok()) status = FindAll(handle, loaded->functions);
   if (!status.ok()) {
-    ::dlclose(handle);
+    loader::Close(handle);
     return status;
   }
   return std::unique_ptr<Library>(new Library(path, version, std::move(loaded)));

@@ -10,7 +10,8 @@
 namespace muster::nccl {
 namespace {
 
-// More than a process can mint before the leak gauge sends it away.
+// 32 KiB. A caller that forgets to mint comes with the id before, and one that mixes up attempts of
+// an epoch with one of the last few; older ones are not looked for.
 constexpr std::size_t kIdsKept = 256;
 constexpr const char* kUnasked = "an answer of the owner that the machine did not ask for";
 
@@ -66,8 +67,7 @@ Commands Machine::On(base::Time now, const InitBegun& e) {
   if (e.has_handle) return Fail(now, status);
   // Nothing was made, so there is nothing to abort; the flag still says that this attempt is over.
   state_ = Idle{};
-  return {RaiseFlag{attempt_}, ReportInstallFailed{attempt_, status},
-          ReportQuiet{absl::OkStatus()}};
+  return {RaiseFlag{}, ReportInstallFailed{attempt_, status}, ReportQuiet{absl::OkStatus()}};
 }
 
 Commands Machine::On(base::Time, const Reduce& e) {
@@ -173,7 +173,7 @@ Commands Machine::Conclude(base::Time now, Installing& s) {
 }
 
 Commands Machine::Conclude(base::Time now, Enqueueing& s) {
-  if (!s.launched) return {LaunchGroup{s.sequence}};
+  if (!s.launched) return {LaunchGroup{}};
   if (s.round.async.ok()) {
     state_ = Running{s.sequence, s.deadline};
     return {RecordDone{}};

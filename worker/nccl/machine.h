@@ -2,7 +2,8 @@
 //
 // The shell (communicator.cc) has one owner thread. It obeys the commands in order, each before the
 // next, and answers those that ask with one event; between events it rests until WaitUntil or until
-// it is woken, and while it owes an answer it sends nothing else. The machine holds no handle: the shell makes its own null before it calls Abort.
+// it is woken, and while it owes an answer it sends nothing else. The machine holds no handle: the
+// shell makes its own null before it calls Abort.
 //
 //            Install                answers: success
 //   Idle ------------> Installing -------------------> Installed <-------------- Committed
@@ -20,8 +21,8 @@
 //
 // Promises. A reduction is committed only when its event was done, then the asynchronous error was
 // success, then the flag was clear, read in this order. The flag is raised before an abort; nothing
-// is launched after it. Each attempt has an id that no attempt before it had. An event is recorded
-// only when the group is enqueued: before that it would stand in front of the kernels.
+// is launched after it. Each attempt has an id that none of the 256 before it had. An event is
+// recorded only when the group is enqueued: before that it would stand in front of the kernels.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +56,7 @@ struct Reduce {
   std::uint64_t sequence = 0;
   base::Time deadline;
 };
-struct Close {};  // clean end while all members live; anything but Installed is aborted
+struct Close {};  // clean end while all members live; aborts what is not Installed or closing
 struct Tick {};   // woken: the flag may have been raised, or WaitUntil has come
 
 // ---- events: answers of the shell
@@ -84,7 +85,7 @@ struct AbortDone {
 };
 struct Synchronised {
   Result result;
-};  // of the device, then its last error
+};  // of the device, then its last error since
 struct FinalizeBegun {
   Result result;
 };
@@ -102,12 +103,10 @@ struct InitRank {
   Attempt attempt;
   InitConfig config;
 };  // -> InitBegun
-struct AskAsync {};  // -> AsyncRead
-struct AskEvent {};  // -> EventRead
-struct ReadFlag {};  // -> FlagRead
-struct LaunchGroup {
-  std::uint64_t sequence = 0;
-};  // -> Launched
+struct AskAsync {};      // -> AsyncRead
+struct AskEvent {};      // -> EventRead
+struct ReadFlag {};      // -> FlagRead
+struct LaunchGroup {};   // -> Launched
 struct RecordDone {};    // -> Recorded
 struct AbortComm {};     // -> AbortDone
 struct Synchronise {};   // -> Synchronised
@@ -116,9 +115,7 @@ struct DestroyComm {};   // -> Destroyed
 
 // ---- commands: everything else
 
-struct RaiseFlag {
-  Attempt attempt;
-};
+struct RaiseFlag {};  // of the attempt that runs
 // Unless DisarmWatchdog comes first, the process ends at `deadline` with the sentence. A second one
 // moves no deadline back.
 struct ArmWatchdog {
@@ -223,7 +220,6 @@ class Machine {
   Commands Step(base::Time now, const MachineEvent& event);
 
   const State& state() const { return state_; }
-  const Attempt& attempt() const { return attempt_; }
   bool idle() const { return std::holds_alternative<Idle>(state_); }
 
  private:
@@ -256,7 +252,7 @@ class Machine {
   const Limits limits_;
   State state_ = Idle{};
   Attempt attempt_;            // the last that began
-  std::vector<UniqueId> ids_;  // of attempts that began, the newest kIdsKept
+  std::vector<UniqueId> ids_;  // of attempts that began, however they ended; the newest kIdsKept
 };
 
 }  // namespace muster::nccl

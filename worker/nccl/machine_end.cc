@@ -15,7 +15,7 @@ constexpr const char* kUnaskedEnd = "an end of the owner's that the machine did 
 // Flag first: from then on nobody believes a sum, and the abort below turns the kernels in flight
 // into garbage that looks like success.
 Commands Machine::Fail(base::Time now, const absl::Status& status) {
-  Commands commands{RaiseFlag{attempt_}};
+  Commands commands{RaiseFlag{}};
   if (std::holds_alternative<Installing>(state_)) {
     commands.push_back(ReportInstallFailed{attempt_, status});
   } else if (const auto* e = std::get_if<Enqueueing>(&state_)) {
@@ -68,6 +68,7 @@ Commands Machine::On(base::Time now, const Close&) {
     state_ = Finalising{now + limits_.finalize};
     return {FinalizeComm{}};
   }
+  if (std::holds_alternative<Finalising>(state_)) return {};  // it is closing
   if (round() != nullptr) return Fail(now, base::Aborted("the communicator was closed"));
   return {};  // on its way to Idle already, or lost
 }

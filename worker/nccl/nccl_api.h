@@ -115,7 +115,8 @@ class NcclApi {
   virtual Result RecordEvent(Event event, Stream stream) = 0;
   virtual EventState QueryEvent(Event event) = 0;
   virtual Result DeviceSynchronise() = 0;  // blocks until nothing runs on the device
-  virtual Result LastDeviceError() = 0;    // and forgets it, unless the context is broken
+  // Of any call of this thread, however long ago, and forgets it, unless the context is broken.
+  virtual Result LastDeviceError() = 0;
 };
 
 }  // namespace muster::nccl

@@ -71,7 +71,7 @@ void Compare(const std::vector<Sum>& reduced, double factor, const Dequantiser& 
     std::vector<float> gradient(shape.n);
     dequantise(std::span<const Sum>(reduced), std::span<float>(gradient));
     train::AdamWBlock(params, gradient, cpu.w, cpu.m, cpu.v);
-    Folds folds;
+    Folds folds{};
     for (const Share& share : SharesOf(shape.n, shape.threads)) {
       folds = Merge(UpdateState(reduced.data(), factor, Constants(params), gpu.w.data(),
                                 gpu.m.data(), gpu.v.data(), share, shape.index),

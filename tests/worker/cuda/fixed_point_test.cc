@@ -33,7 +33,7 @@ template <typename Int>
 Result OnGpu(const std::vector<float>& g, std::uint64_t index, const Scale& to,
              std::int64_t threads) {
   std::vector<Int> sums = StartOfSums<Int>(g.size());
-  Told told;
+  Told told{};
   for (const Share& share : SharesOf(g.size(), threads)) {
     told = Merge(QuantiseAdd(g.data(), sums.data(), share, index, to), told);
   }

@@ -44,6 +44,7 @@ struct Fault {
   Needs needs;
   ExitCode code;
   std::string sentence;
+  bool no_gpu = false;  // there is none, in contrast to one that does not serve
 };
 
 std::vector<Fault> Faults() {
@@ -52,14 +53,15 @@ std::vector<Fault> Faults() {
   const auto driver = [](std::vector<Gpu> gpus) { return WorkingDriver{13000, std::move(gpus)}; };
   return {
       {NoDriver{"libcuda.so.1: cannot open"}, kRight, small, ExitCode::kNoDevice,
-       "there is no NVIDIA driver: libcuda.so.1: cannot open"},
+       "there is no NVIDIA driver: libcuda.so.1: cannot open", true},
       {BrokenDriver{"cuInit returned 999 (CUDA_ERROR_UNKNOWN)"}, kRight, small, ExitCode::kNoDevice,
        "the NVIDIA driver does not work: cuInit returned 999 (CUDA_ERROR_UNKNOWN)"},
       {WorkingDriver{12090, {H200(0)}}, kMissing, small, ExitCode::kNoDevice,
        "the NVIDIA driver supports CUDA 12.9; CUDA 13.0 is needed, which drivers have from 580 on"},
       {driver({}), kRight, small, ExitCode::kNoDevice,
        "the NVIDIA driver shows no GPU: the pod may have asked for none, or CUDA_VISIBLE_DEVICES "
-       "hides them"},
+       "hides them",
+       true},
       {driver({V100(0)}), kMissing, small, ExitCode::kNoDevice,
        "the GPU \"Tesla V100\" has compute capability 7.0; 8.0 (A100) or newer is needed"},
       {driver({V100(0), V100(1)}), kRight, small, ExitCode::kNoDevice,
@@ -90,10 +92,12 @@ TEST(ChooseTest, CudaRefusesEachFaultWithItsSentenceAndCode) {
   }
 }
 
-TEST(ChooseTest, AutoTakesTheCpuForTheSameReason) {
+TEST(ChooseTest, AutoTakesTheCpuWhereThereIsNoGpuAndElseRefusesAsCudaDoes) {
   for (const Fault& fault : Faults()) {
-    EXPECT_EQ(Choose(DeviceRequest::kAuto, fault.driver, fault.module, fault.needs),
-              Choice(UseCpu{fault.sentence}));
+    EXPECT_EQ(
+        Choose(DeviceRequest::kAuto, fault.driver, fault.module, fault.needs),
+        fault.no_gpu ? Choice(UseCpu{fault.sentence}) : Choice(Refusal{fault.code, fault.sentence}))
+        << fault.sentence;
   }
 }
 

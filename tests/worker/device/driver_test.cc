@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <utility>
 
 namespace muster::device {
@@ -55,7 +56,13 @@ TEST(DriverTest, SaysWhichCallFailedAndHow) {
 TEST(DriverTest, NamesAFunctionThatIsMissing) {
   const std::string path = FakeDriver("fake_cuda_lacking");
   EXPECT_EQ(LookForGpus(path),
-            DriverFindings(BrokenDriver{path + " has no function cuDeviceTotalMem_v2"}));
+            DriverFindings(BrokenDriver{path + ": it has no function cuDeviceTotalMem_v2"}));
+}
+
+TEST(DriverTest, ALibraryThatCannotBeLoadedIsABrokenDriver) {
+  const std::string path = testing::TempDir() + "muster-driver-text.so";
+  std::ofstream(path) << std::string(1000, 'x');
+  EXPECT_EQ(LookForGpus(path), DriverFindings(BrokenDriver{path + ": invalid ELF header"}));
 }
 
 TEST(DriverTest, AnAbsentLibraryIsNoDriver) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 namespace muster::device {
 namespace {
 
@@ -37,6 +39,12 @@ TEST(ModuleTest, AnotherLibraryIsNoModule) {
   const ModuleFindings found = FindingOf(LoadModule(FakeModule("fake_cuda_good")));
   ASSERT_TRUE(std::holds_alternative<OtherModule>(found));
   EXPECT_THAT(std::get<OtherModule>(found).why, HasSubstr("no function muster_cuda_module"));
+}
+
+TEST(ModuleTest, OneThatCannotBeLoadedIsNoneAndNotAnother) {
+  const std::string path = testing::TempDir() + "muster-module-text.so";
+  std::ofstream(path) << std::string(1000, 'x');
+  EXPECT_EQ(FindingOf(LoadModule(path)), ModuleFindings(NoModule{path + ": invalid ELF header"}));
 }
 
 TEST(ModuleTest, AnAbsentOneIsNamed) {

@@ -63,6 +63,8 @@ class Cluster {
     members_.erase(members_.begin() + i);
   }
 
+  void Destroy(std::int32_t i) { members_[i]->communicator.reset(); }
+
   // Rank 0's id goes to all, and all begin. Not for communicators that live.
   void Begin(Attempt attempt) {
     auto id = members_[0]->communicator->Mint(attempt);

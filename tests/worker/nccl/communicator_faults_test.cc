@@ -221,6 +221,25 @@ TEST(NcclFaultsTest, ADeviceThatIsBrokenAfterAnAbortIsTheEnd) {
   EXPECT_EQ(cluster[0].BeginInstall({Try(2), {{}, 0, 1}, {}}).code(), absl::StatusCode::kInternal);
 }
 
+// Synchronising goes well and the error comes up afterwards.
+TEST(NcclFaultsTest, AnErrorThatStaysIsTheEnd) {
+  Cluster cluster(1);
+  cluster.Install(Try(1));
+  cluster.nccl(0).Set([](Faults& f) { f.broken_device = Code::kCudaError; });
+  cluster[0].Abort();
+  EXPECT_EQ(CodeOfPoll(cluster[0].AwaitQuiet(kLong)), absl::StatusCode::kInternal);
+}
+
+TEST(NcclFaultsTest, AnErrorOfACallBeforeTheAbortIsNoBrokenDevice) {
+  Cluster cluster(1);
+  cluster.Install(Try(1));
+  cluster.nccl(0).Set([](Faults& f) { f.stale_error = Code::kCudaError; });
+  cluster[0].Abort();
+  cluster.AwaitQuiet(0);
+  cluster.Install(Try(2));
+  ExpectSum(cluster);
+}
+
 TEST(NcclFaultsTest, AFinalizeThatFailsIsAnAbort) {
   Cluster cluster(1);
   cluster.Install(Try(1));
@@ -237,6 +256,9 @@ TEST(NcclFaultsTest, TheDestructorAbortsWhatRuns) {
   cluster.Install(Try(1));
   cluster.nccl(0).Set([](Faults& f) { f.hang_collective = true; });
   ASSERT_TRUE(cluster[0].BeginAllReduce(sum.reduction()).ok());
+  cluster.Destroy(0);
+  EXPECT_EQ(cluster.nccl(0).calls().aborts, 1);
+  EXPECT_EQ(sum.in, sum.given);
 }
 
 }  // namespace

@@ -119,6 +119,26 @@ TEST(NcclCommunicatorTest, ClosesWithoutAnAbort) {
   ExpectSum(cluster);
 }
 
+TEST(NcclCommunicatorTest, WithoutADeviceItIsLostAndACloseDoesNotMendIt) {
+  FakeFabric fabric;
+  FakeNccl nccl(fabric);
+  NcclOptions options;
+  options.api = &nccl;
+  options.expired = [](const std::string&) {};
+  options.bind_device = [] { return base::FailedPrecondition("no GPU 7"); };
+  const auto made = NcclCommunicator::Create(std::move(options));
+  ASSERT_TRUE(made.ok()) << made.status();
+  const auto lost = [&] { return CodeOfPoll((*made)->AwaitQuiet({})) == kFailedPrecondition; };
+  EXPECT_TRUE(Eventually(lost));
+  (*made)->BeginClose();
+  for (int i = 0; i < 20; ++i) {  // nothing tells when the owner has obeyed
+    EXPECT_TRUE(lost());
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+  EXPECT_EQ((*made)->BeginInstall({At(1), {{}, 0, 1}, {}}).code(), kFailedPrecondition);
+  EXPECT_EQ(nccl.calls().inits, 0);
+}
+
 TEST(NcclCommunicatorTest, GreetsBeforeItEntersNccl) {
   Cluster cluster(1);
   auto id = cluster[0].Mint(At(1));

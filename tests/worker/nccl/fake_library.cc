@@ -2,6 +2,7 @@
 // ncclCommAbort. It checks how it is called against the ABI of 2.28 and knows no header of ours.
 #include <climits>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 namespace {
@@ -19,6 +20,11 @@ struct ConfigHead {
   int rest[6];
 };
 int communicator;
+
+// What the test passes for its buffers and its stream: addresses that nobody follows.
+bool Is(const void* address, std::uintptr_t number) {
+  return reinterpret_cast<std::uintptr_t>(address) == number;
+}
 
 }  // namespace
 
@@ -50,8 +56,9 @@ int ncclCommGetAsyncError(void* comm, int* error) {
   return comm == &communicator ? 0 : 4;
 }
 
-int ncclAllReduce(const void*, void*, std::size_t count, int type, int op, void* comm, void*) {
-  if (comm != &communicator) return 4;
+int ncclAllReduce(const void* in, void* out, std::size_t count, int type, int op, void* comm,
+                  void* stream) {
+  if (comm != &communicator || !Is(in, 0x100) || !Is(out, 0x200) || !Is(stream, 0x300)) return 4;
   if (count == 10 && type == 4 && op == 0) return 0;   // int64, sum
   if (count == 20 && type == 2 && op == 2) return 0;   // int32, max
   if (count == 30 && type == 7 && op == 0) return 99;  // float: an answer of the future
@@ -61,9 +68,11 @@ int ncclAllReduce(const void*, void*, std::size_t count, int type, int op, void*
 #ifndef FAKE_WITHOUT_ABORT
 int ncclCommAbort(void* comm) { return comm == &communicator ? 0 : 4; }
 #endif
-int ncclCommFinalize(void*) { return 7; }
-int ncclCommDestroy(void*) { return 2; }
+int ncclCommFinalize(void* comm) { return comm == &communicator ? 7 : 4; }
+int ncclCommDestroy(void* comm) { return comm == &communicator ? 2 : 4; }
 int ncclGroupStart() { return 0; }
 int ncclGroupEnd() { return 8; }
-const char* ncclGetLastError(void*) { return "what it last warned of"; }
+const char* ncclGetLastError(void* comm) {
+  return comm == nullptr ? "what it last warned of" : "of one communicator";
+}
 }

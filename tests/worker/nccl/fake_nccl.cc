@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "worker/comm/reduce.h"
 #include "worker/nccl/buckets.h"
@@ -223,11 +224,12 @@ Result FakeNccl::Abort(CommHandle handle) {
   if (!comm->done) {
     for (const Piece& piece : comm->pieces) std::memset(piece.out, 0xab, Bytes(piece));
   }
-  fabric_.changed_.wait_for(lock, std::chrono::seconds(20), [&] {
+  const bool peers_ended = fabric_.changed_.wait_for(lock, std::chrono::seconds(20), [&] {
     return !faults_.abort_waits_for_peers ||
            std::all_of(group.ranks.begin(), group.ranks.end(),
                        [](const auto& r) { return r.second.aborted || r.second.dead; });
   });
+  if (!peers_ended) Breach("an abort waited in vain for its peers");
   const auto until = std::chrono::steady_clock::now() + faults_.abort_takes;
   fabric_.changed_.wait_until(lock, until,
                               [&] { return std::chrono::steady_clock::now() >= until; });
@@ -251,6 +253,12 @@ Result FakeNccl::Destroy(CommHandle handle) {
 Result FakeNccl::DeviceSynchronise() {
   std::lock_guard lock(fabric_.mutex_);
   return {faults_.synchronise, ""};
+}
+
+Result FakeNccl::LastDeviceError() {
+  std::lock_guard lock(fabric_.mutex_);
+  if (faults_.broken_device != Code::kSuccess) return {faults_.broken_device, ""};
+  return {std::exchange(faults_.stale_error, Code::kSuccess), ""};
 }
 
 }  // namespace muster::nccl

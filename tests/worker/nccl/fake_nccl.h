@@ -29,6 +29,8 @@ struct Faults {
   bool abort_waits_for_peers = false;  // until each has aborted or died, as on one host
   std::chrono::milliseconds abort_takes{0};
   Code synchronise = Code::kSuccess;
+  Code stale_error = Code::kSuccess;    // LastDeviceError tells it once
+  Code broken_device = Code::kSuccess;  // ... and this one each time
   Code finalize_at_once = Code::kSuccess;
   std::function<void()> on_async;  // called in AsyncError, with no lock held
 };
@@ -85,7 +87,7 @@ class FakeNccl final : public NcclApi {
   Result RecordEvent(Event event, Stream stream) override;
   EventState QueryEvent(Event event) override;
   Result DeviceSynchronise() override;
-  Result LastDeviceError() override { return {}; }
+  Result LastDeviceError() override;
 
  private:
   struct Comm {

@@ -75,8 +75,21 @@ TEST_F(LibraryTest, AFileThatIsNamedIsAllThatIsTried) {
   EXPECT_EQ(Refused(), std::string("MUSTER_NCCL_LIB is ") + FAKE_NCCL_OLD +
                            ": it is NCCL 2.27.7, and 2.28.0 or later is needed");
   environment_["MUSTER_NCCL_LIB"] = FAKE_NCCL_LAME;
-  EXPECT_EQ(Refused(),
-            std::string("MUSTER_NCCL_LIB is ") + FAKE_NCCL_LAME + ": it has no ncclCommAbort");
+  EXPECT_EQ(Refused(), std::string("MUSTER_NCCL_LIB is ") + FAKE_NCCL_LAME +
+                           ": it has no function ncclCommAbort");
+}
+
+// Whoever has a library that is of no use is not told to install one.
+TEST_F(LibraryTest, AFileThatCannotBeLoadedIsFoundAndOfNoUse) {
+  const std::string path = root_ / "libnccl.so.2";
+  std::ofstream(path) << std::string(1000, 'x');
+  search_.soname = path;
+  auto library = Library::Load(search_);
+  EXPECT_EQ(library.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(base::Message(library.status()), HasSubstr(path + ": invalid ELF header"));
+  environment_["MUSTER_NCCL_LIB"] = path;
+  library = Library::Load(search_);
+  EXPECT_EQ(library.status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(LibraryTest, TakesTheLoadersOwn) {
@@ -91,6 +104,15 @@ TEST_F(LibraryTest, GoesOnPastOneThatWillNotDo) {
   const auto library = Library::Load(search_);
   ASSERT_TRUE(library.ok()) << library.status();
   EXPECT_EQ((*library)->path(), wheel);
+}
+
+TEST_F(LibraryTest, TakesTheWheelOfTheNewestPython) {
+  Wheel("python3.9", FAKE_NCCL_OLD);
+  const std::string newest = Wheel("python3.12", FAKE_NCCL_GOOD);
+  Wheel("python3.10", FAKE_NCCL_OLD);
+  const auto library = Library::Load(search_);
+  ASSERT_TRUE(library.ok()) << library.status();
+  EXPECT_EQ((*library)->path(), newest);
 }
 
 TEST_F(LibraryTest, AsksPythonLast) {
@@ -123,14 +145,29 @@ TEST_F(LibraryTest, APythonThatHangsIsLeft) {
   search_.python = Python("exec sleep 100");
   search_.python_time = std::chrono::milliseconds(50);
   EXPECT_THAT(Refused(), HasSubstr("did not answer in time"));
+  // Its answer is whole, and the process goes on.
+  search_.python = Python(std::string("echo ") + FAKE_NCCL_GOOD + "; exec sleep 100 >&-");
+  EXPECT_THAT(Refused(), HasSubstr("did not answer in time"));
 }
+
+TEST_F(LibraryTest, AnAnswerThatIsNoPathIsCalledSo) {
+  search_.python = Python("exec head -c 100000 /dev/zero");
+  EXPECT_THAT(Refused(), HasSubstr(search_.python + " answered with more than a path"));
+}
+
+// Addresses that nobody follows; fake_library.cc has the same for buffers and stream.
+void* Address(std::uintptr_t number) { return reinterpret_cast<void*>(number); }
+const Stream kStream{Address(0x300)};
+const Event kEvent{Address(0x400)};
 
 int cuda_query = 0;
 int cuda_last = 0;
 CudaFunctions FakeCuda() {
   CudaFunctions cuda;
-  cuda.event_record = [](void* event, void* stream) { return event == stream ? 0 : 1; };
-  cuda.event_query = [](void*) { return cuda_query; };
+  cuda.event_record = [](void* event, void* stream) {
+    return event == kEvent.value && stream == kStream.value ? 0 : 1;
+  };
+  cuda.event_query = [](void* event) { return event == kEvent.value ? cuda_query : 1; };
   cuda.device_synchronise = [] { return 700; };
   cuda.get_last_error = [] { return cuda_last; };
   cuda.error_string = [](int error) { return error == 700 ? "an illegal address" : "another"; };
@@ -155,16 +192,23 @@ TEST_F(LibraryTest, CallsTheLibraryAsItsHeaderHasIt) {
   EXPECT_EQ(api->AsyncError({}).code, Code::kInvalidArgument);
   EXPECT_TRUE(api->GroupStart().ok());
   Piece piece;
+  piece.in = Address(0x100);
+  piece.out = Address(0x200);
   piece.elements = 10;
-  EXPECT_TRUE(api->AllReduce(comm, {}, piece).ok());
-  piece = {comm::ReduceOp::kMax, comm::ElementType::kInt32, nullptr, nullptr, 20};
-  EXPECT_TRUE(api->AllReduce(comm, {}, piece).ok());
-  piece = {comm::ReduceOp::kSum, comm::ElementType::kFloat32, nullptr, nullptr, 30};
-  EXPECT_EQ(api->AllReduce(comm, {}, piece).code, Code::kUnknown);
+  EXPECT_TRUE(api->AllReduce(comm, kStream, piece).ok());
+  EXPECT_EQ(api->AllReduce(comm, {}, piece).code, Code::kInvalidArgument);
+  EXPECT_EQ(api->AllReduce({}, kStream, piece).code, Code::kInvalidArgument);
+  piece = {comm::ReduceOp::kMax, comm::ElementType::kInt32, piece.in, piece.out, 20};
+  EXPECT_TRUE(api->AllReduce(comm, kStream, piece).ok());
+  piece = {comm::ReduceOp::kSum, comm::ElementType::kFloat32, piece.in, piece.out, 30};
+  EXPECT_EQ(api->AllReduce(comm, kStream, piece).code, Code::kUnknown);
   EXPECT_EQ(api->GroupEnd().code, Code::kTimeout);
   EXPECT_EQ(api->Finalize(comm).code, Code::kInProgress);
+  EXPECT_EQ(api->Finalize({}).code, Code::kInvalidArgument);
   EXPECT_EQ(api->Destroy(comm).code, Code::kSystemError);
+  EXPECT_EQ(api->Destroy({}).code, Code::kInvalidArgument);
   EXPECT_TRUE(api->Abort(comm).ok());
+  EXPECT_EQ(api->Abort({}).code, Code::kInvalidArgument);
 }
 
 TEST_F(LibraryTest, ReadsCudasAnswers) {
@@ -172,15 +216,15 @@ TEST_F(LibraryTest, ReadsCudasAnswers) {
   const auto library = Library::Load(search_);
   ASSERT_TRUE(library.ok()) << library.status();
   const auto api = (*library)->MakeApi(FakeCuda());
-  int x = 0;
-  EXPECT_TRUE(api->RecordEvent({&x}, {&x}).ok());
-  EXPECT_EQ(api->RecordEvent({&x}, {}).code, Code::kCudaError);
+  EXPECT_TRUE(api->RecordEvent(kEvent, kStream).ok());
+  EXPECT_EQ(api->RecordEvent(kEvent, {}).code, Code::kCudaError);
   cuda_query = 0;
-  EXPECT_EQ(api->QueryEvent({}), EventState::kDone);
-  cuda_query = 600;
-  EXPECT_EQ(api->QueryEvent({}), EventState::kPending);
-  cuda_query = 700;
+  EXPECT_EQ(api->QueryEvent(kEvent), EventState::kDone);
   EXPECT_EQ(api->QueryEvent({}), EventState::kFailed);
+  cuda_query = 600;
+  EXPECT_EQ(api->QueryEvent(kEvent), EventState::kPending);
+  cuda_query = 700;
+  EXPECT_EQ(api->QueryEvent(kEvent), EventState::kFailed);
   EXPECT_EQ(api->DeviceSynchronise().code, Code::kCudaError);
   EXPECT_EQ(api->DeviceSynchronise().detail, "an illegal address");
   cuda_last = 600;

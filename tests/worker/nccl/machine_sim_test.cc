@@ -114,10 +114,11 @@ class RandomShell {
     raised_ |= flag_;
     return FlagRead{flag_};
   }
-  std::optional<MachineEvent> Obey(const LaunchGroup& c) {
+  std::optional<MachineEvent> Obey(const LaunchGroup&) {
     Use();
     Live();
-    Hold(open_reductions_.contains(c.sequence), "a launch that nobody asked for");
+    const auto* s = std::get_if<Enqueueing>(&machine_.state());
+    Hold(s != nullptr && open_reductions_.contains(s->sequence), "a launch that nobody asked for");
     recorded_ = false;
     return Launched{Answer(3)};
   }

@@ -29,15 +29,13 @@ struct ShowCommand {
   std::string operator()(const AskAsync&) const { return "AskAsync"; }
   std::string operator()(const AskEvent&) const { return "AskEvent"; }
   std::string operator()(const ReadFlag&) const { return "ReadFlag"; }
-  std::string operator()(const LaunchGroup& c) const {
-    return "LaunchGroup(" + std::to_string(c.sequence) + ")";
-  }
+  std::string operator()(const LaunchGroup&) const { return "LaunchGroup"; }
   std::string operator()(const RecordDone&) const { return "RecordDone"; }
   std::string operator()(const AbortComm&) const { return "AbortComm"; }
   std::string operator()(const Synchronise&) const { return "Synchronise"; }
   std::string operator()(const FinalizeComm&) const { return "FinalizeComm"; }
   std::string operator()(const DestroyComm&) const { return "DestroyComm"; }
-  std::string operator()(const RaiseFlag& c) const { return "RaiseFlag(" + Short(c.attempt) + ")"; }
+  std::string operator()(const RaiseFlag&) const { return "RaiseFlag"; }
   std::string operator()(const ArmWatchdog& c) const {
     return "ArmWatchdog(" + Seconds(c.deadline) + ")";
   }

@@ -1,0 +1,1 @@
+extern "C" int needed() { return 7; }

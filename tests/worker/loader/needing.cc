@@ -1,0 +1,2 @@
+extern "C" int needed();
+extern "C" int needing() { return needed(); }
