@@ -72,6 +72,7 @@ struct Shard::Job {
   std::unique_ptr<KubeEnvironment> environment;
   std::unique_ptr<Reign> reign;
   bool touched = false;
+  bool tended = false;                       // as an ended job, since something was told of it
   std::optional<base::WallTime> look_again;  // of an ended job
 
   // By the spec that it has now. A reign would welcome members with another one.
@@ -276,6 +277,7 @@ void Shard::Begin(Job& job, std::optional<api::Record> record) {
   reign.status_every = Spread(kProgressEvery);
   reign.most_rescales = api::kMostRescales;
   job.reign = std::make_unique<Reign>(std::move(reign));
+  job.tended = false;
   job.repair_at = services.access.clock.Now() + Spread(options_.repair_every);
   job.reign->Begin();
 }
@@ -284,10 +286,9 @@ void Shard::TurnAll() {
   const base::Time now = options_.services.access.clock.Now();
   for (auto it = jobs_.begin(); it != jobs_.end();) {
     Job& job = *it->second;
-    const bool due = job.touched ||
-                     (job.reign && now >= std::min(job.reign->NextWake(), job.repair_at)) ||
-                     job.look_again || job.open_at <= now;
-    if (due) Turn(job);
+    const bool due = job.reign ? now >= std::min(job.reign->NextWake(), job.repair_at)
+                               : job.look_again || job.open_at <= now;
+    if (job.touched || due) Turn(job);
     job.touched = false;
     it = !job.seen && !job.opening && job.pods.empty() ? jobs_.erase(it) : std::next(it);
   }
@@ -324,7 +325,9 @@ void Shard::Turn(Job& job) {
 // of it is cleared away as the plan says.
 void Shard::TendEnded(Job& job) {
   const KubeServices& services = options_.services;
-  if (job.look_again && services.access.clock.WallNow() < *job.look_again && !job.touched) return;
+  const bool due = job.look_again && services.access.clock.WallNow() >= *job.look_again;
+  if (job.tended && !job.touched && !due) return;
+  job.tended = true;
   if (!job.environment) {
     job.environment =
         std::make_unique<KubeEnvironment>(services, JobOf(job.seen), nullptr, [](const Input&) {});
