@@ -46,6 +46,8 @@ Letter FromCluster(local::ClusterMessage message) {
       [](auto&& m) -> Letter {
         if constexpr (std::is_same_v<std::decay_t<decltype(m)>, local::Opening>) {
           return std::forward<decltype(m)>(m);
+        } else if constexpr (std::is_same_v<std::decay_t<decltype(m)>, local::PodChanged>) {
+          return Input(job::Change(job::PodChanged{std::move(m.pod)}));
         } else {
           return Input(job::Change(std::forward<decltype(m)>(m)));
         }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "operator/api/training_job_json.h"
@@ -51,12 +52,12 @@ Family Counter(const char* name, const char* help, const Labels& labels, std::in
   return {name, help, SampleType::kCounter, {{labels, static_cast<double>(value)}}};
 }
 
-Family States(const api::TrainingJobStatus& status, const Labels& job) {
+Family States(api::JobState now, const Labels& job) {
   Family states{
       "muster_trainingjob_state", "1 for the state that the job is in.", SampleType::kGauge, {}};
   for (api::JobState state : kStates) {
     states.samples.push_back(
-        {With(job, "state", std::string(api::ToString(state))), state == status.state ? 1.0 : 0.0});
+        {With(job, "state", std::string(api::ToString(state))), state == now ? 1.0 : 0.0});
   }
   return states;
 }
@@ -74,6 +75,24 @@ Family Times(std::map<std::string, double> seconds, const Labels& job) {
 }
 
 }  // namespace
+
+JobFacts FactsOf(const api::TrainingJob& job, const api::TrainingJobStatus& status) {
+  JobFacts facts;
+  facts.ns = job.ns;
+  facts.name = job.name;
+  facts.program = job.spec.program.builtin;
+  facts.reduction = job.spec.training.reduction;
+  facts.state = status.state;
+  facts.members = status.members;
+  facts.desired_members = status.desired_members;
+  facts.min_members = job.spec.workers.min_replicas * job.spec.workers.processes_per_worker;
+  if (status.membership) facts.epoch = status.membership->newest.epoch;
+  facts.step = status.progress.step;
+  if (status.checkpoint) facts.checkpoint_time = status.checkpoint->time;
+  facts.checkpoint_every_seconds = job.spec.checkpoint.every_seconds;
+  facts.loss = std::numeric_limits<double>::quiet_NaN();
+  return facts;
+}
 
 JobMetrics::JobMetrics(runtime::Metrics& metrics, const std::string& ns)
     : namespace_({{"namespace", ns}}),
@@ -153,26 +172,22 @@ absl::Status JobMetrics::Ready() const {
 std::vector<Family> JobMetrics::Collect() const {
   const std::shared_ptr<const JobFacts> facts = Published();
   if (facts == nullptr) return {};
-  const api::TrainingJobStatus& status = facts->status;
-  const api::TrainingJobSpec& spec = facts->spec;
   const Labels job = With(With(namespace_, "namespace", facts->ns), "job_name", facts->name);
   std::vector<Family> out;
-  const Labels info = With(With(job, "program", std::string(api::ToString(spec.program.builtin))),
-                           "reduction", std::string(api::ToString(spec.training.reduction)));
+  const Labels info = With(With(job, "program", std::string(api::ToString(facts->program))),
+                           "reduction", std::string(api::ToString(facts->reduction)));
   out.push_back(Gauge("muster_trainingjob_info", "Always 1.", info, 1));
-  out.push_back(States(status, job));
+  out.push_back(States(facts->state, job));
   out.push_back(
-      Gauge("muster_trainingjob_world_size", "Members of the view in force.", job, status.members));
+      Gauge("muster_trainingjob_world_size", "Members of the view in force.", job, facts->members));
   out.push_back(Gauge("muster_trainingjob_desired_world_size", "Members that the job wants.", job,
-                      status.desired_members));
+                      facts->desired_members));
   out.push_back(Gauge("muster_trainingjob_min_members", "Members below which training waits.", job,
-                      spec.workers.min_replicas * spec.workers.processes_per_worker));
-  const double epoch =
-      status.membership ? static_cast<double>(status.membership->newest.epoch.value) : 0.0;
-  out.push_back(
-      Gauge("muster_trainingjob_epoch", "Number of the newest persisted view.", job, epoch));
+                      facts->min_members));
+  out.push_back(Gauge("muster_trainingjob_epoch", "Number of the newest persisted view.", job,
+                      static_cast<double>(facts->epoch.value)));
   out.push_back(Gauge("muster_trainingjob_step", "Lowest committed step of the view.", job,
-                      static_cast<double>(status.progress.step)));
+                      static_cast<double>(facts->step)));
   if (std::isfinite(facts->loss)) {
     out.push_back(Gauge("muster_trainingjob_loss", "Mean loss of the last committed step.", job,
                         facts->loss));
@@ -186,15 +201,15 @@ std::vector<Family> JobMetrics::Collect() const {
                           *facts->tokens_total));
   }
   out.push_back(Times(facts->time_seconds, job));
-  if (status.checkpoint) {
+  if (facts->checkpoint_time) {
     out.push_back(Gauge("muster_trainingjob_checkpoint_last_committed_timestamp_seconds",
                         "When the newest checkpoint was committed.", job,
-                        base::ToSeconds(status.checkpoint->time.time_since_epoch())));
+                        base::ToSeconds(facts->checkpoint_time->time_since_epoch())));
   }
-  if (spec.checkpoint.every_seconds > 0) {
+  if (facts->checkpoint_every_seconds > 0) {
     out.push_back(Gauge("muster_trainingjob_checkpoint_interval_seconds",
                         "spec.checkpoint.everySeconds.", job,
-                        static_cast<double>(spec.checkpoint.every_seconds)));
+                        static_cast<double>(facts->checkpoint_every_seconds)));
   }
   return out;
 }

@@ -20,18 +20,30 @@
 
 namespace muster::app {
 
-// What one scrape shows of the job.
+// What one scrape shows of the job, and no more: an operator has one of these for each job.
 struct JobFacts {
   std::string ns;
   std::string name;
-  api::TrainingJobSpec spec;
-  api::TrainingJobStatus status;
-  bool listening = false;                      // members may come
-  std::optional<std::int64_t> steps_total;     // none: not known yet, left out
-  std::optional<std::int64_t> tokens_total;    // likewise
-  double loss = 0;                             // of the last step; not finite: left out
-  std::map<std::string, double> time_seconds;  // up to now, by state
+  api::Builtin program = api::Builtin::kGpt;
+  api::Reduction reduction = api::Reduction::kExact64;
+  api::JobState state = api::JobState::kPending;
+  std::int32_t members = 0;
+  std::int32_t desired_members = 0;
+  std::int32_t min_members = 0;
+  base::Epoch epoch;  // of the newest persisted view
+  std::int64_t step = 0;
+  std::optional<base::WallTime> checkpoint_time;  // of the newest that counts
+  std::int64_t checkpoint_every_seconds = 0;      // 0: at no interval
+  bool listening = false;                         // members may come
+  std::optional<std::int64_t> steps_total;        // none: not known yet, left out
+  std::optional<std::int64_t> tokens_total;       // likewise
+  double loss = 0;                                // of the last step; not finite: left out
+  std::map<std::string, double> time_seconds;     // up to now, by state
 };
+
+// Of the job as it is with `status`; what only its reign knows is left as it is by default, the loss
+// as no number.
+JobFacts FactsOf(const api::TrainingJob& job, const api::TrainingJobStatus& status);
 
 class JobMetrics final {
  public:

@@ -28,8 +28,9 @@ bool IsRunningState(api::JobState state) {
 
 }  // namespace
 
-Observation::Observation(job::Listed listed, bool resumes_reign)
+Observation::Observation(job::Listed listed, bool resumes_reign, Pods shared)
     : job_(std::move(listed.job)),
+      pods_(std::move(shared)),
       highest_incarnation_(std::move(listed.highest_incarnation)),
       spec_hash_(listed.on_cluster ? api::FrozenHash(job_.spec) : ""),
       template_hash_(listed.on_cluster ? api::TemplateHash(job_.spec) : ""),
@@ -37,9 +38,10 @@ Observation::Observation(job::Listed listed, bool resumes_reign)
       on_cluster_(listed.on_cluster),
       resumes_reign_(resumes_reign) {
   for (job::Pod& pod : listed.pods) {
-    SeeIncarnation(pod.member);
-    pods_.emplace(pod.name, std::move(pod));
+    const std::string name = pod.name;
+    pods_.emplace(name, std::move(pod));
   }
+  for (const auto& [name, pod] : pods_) SeeIncarnation(pod->member);
   for (job::Node& node : listed.nodes) nodes_.insert_or_assign(node.name, std::move(node));
   had_view_ = resumes_reign && IsRunningState(job_.status.state);
   if (had_view_ && job_.status.members == job_.status.desired_members) {
@@ -69,7 +71,7 @@ std::vector<membership::Event> Observation::OnChange(const job::Change& change, 
   const job::Pod& gone = std::get<job::PodDeleted>(change).pod;
   auto it = pods_.find(gone.name);
   if (it == pods_.end()) return {};
-  const bool was_over = IsOver(it->second);
+  const bool was_over = IsOver(*it->second);
   pods_.erase(it);
   if (was_over) return {};
   return {membership::PodLost{gone.member, HowItEnded(gone)}};
@@ -105,16 +107,17 @@ void Observation::OnNode(const job::Node& node) {
 bool Observation::NamesNode(const std::string& node) const {
   const auto& failures = job_.status.failures;
   return std::any_of(pods_.begin(), pods_.end(),
-                     [&](const auto& entry) { return entry.second.node == node; }) ||
+                     [&](const auto& entry) { return entry.second->node == node; }) ||
          std::any_of(failures.begin(), failures.end(),
                      [&](const api::FailureEntry& failure) { return failure.node == node; });
 }
 
-std::vector<membership::Event> Observation::OnPod(const job::Pod& pod) {
+std::vector<membership::Event> Observation::OnPod(const job::SharedPod& shared) {
+  const job::Pod& pod = *shared;
   SeeIncarnation(pod.member);
-  auto [it, added] = pods_.emplace(pod.name, pod);
-  const bool was_over = !added && IsOver(it->second);
-  it->second = pod;
+  auto [it, added] = pods_.emplace(pod.name, shared);
+  const bool was_over = !added && IsOver(*it->second);
+  it->second = shared;
   // Pods are taken again.
   if (added) refused_.clear();
   if (IsOver(pod) && !was_over) return {membership::PodLost{pod.member, HowItEnded(pod)}};
@@ -124,7 +127,8 @@ std::vector<membership::Event> Observation::OnPod(const job::Pod& pod) {
 std::vector<membership::Event> Observation::Hints(const membership::Snapshot& snapshot,
                                                   const Instant& at) {
   std::vector<membership::Event> events;
-  for (const auto& [name, pod] : pods_) {
+  for (const auto& [name, shared] : pods_) {
+    const job::Pod& pod = *shared;
     if (!job::IsGoing(pod) || IsOver(pod)) continue;
     const auto member =
         std::find_if(snapshot.members.begin(), snapshot.members.end(),
@@ -168,7 +172,8 @@ bool Observation::IsJudged(base::MemberId member) const {
 
 std::vector<membership::Event> Observation::LostMembers(const api::Record& record) const {
   std::set<base::MemberId> with_pod, alive;
-  for (const auto& [name, pod] : pods_) {
+  for (const auto& [name, shared] : pods_) {
+    const job::Pod& pod = *shared;
     // The pods of a job that was suspended stay for a while; they have left in order.
     const bool left = on_cluster_ && pod.phase == job::PodPhase::kSucceeded;
     if (!left) with_pod.insert(pod.member);
@@ -211,7 +216,7 @@ void Observation::OnVerdict(job::Verdict verdict) {
 job::Observed Observation::Observe(const membership::Snapshot& snapshot, const Instant& at) {
   job::Observed out;
   out.job = job_;
-  for (const auto& [name, pod] : pods_) out.pods.push_back(pod);
+  for (const auto& [name, pod] : pods_) out.pods.push_back(*pod);
   for (const api::RecordedView* view : {&snapshot.record.newest, &snapshot.record.previous}) {
     for (base::MemberId member : view->members) SeeIncarnation(member);
   }

@@ -27,8 +27,11 @@ struct Instant {
 
 class Observation {
  public:
+  using Pods = std::map<std::string, job::SharedPod>;  // by name
+
   // `resumes_reign`: another coordinator of this run was there before and may have formed views.
-  Observation(job::Listed listed, bool resumes_reign);
+  // `shared`: pods beside those of the list.
+  Observation(job::Listed listed, bool resumes_reign, Pods shared = {});
 
   // The cluster's words. What membership must hear of it at once comes back.
   std::vector<membership::Event> OnChange(const job::Change& change, const Instant& at);
@@ -50,11 +53,10 @@ class Observation {
   job::Observed Observe(const membership::Snapshot& snapshot, const Instant& at);
 
   const api::TrainingJob& job() const { return job_; }
-  const std::map<std::string, job::Pod>& pods() const { return pods_; }
-  std::map<std::string, job::Pod> TakePods() { return std::move(pods_); }
+  Pods TakePods() { return std::move(pods_); }
 
  private:
-  std::vector<membership::Event> OnPod(const job::Pod& pod);
+  std::vector<membership::Event> OnPod(const job::SharedPod& pod);
   void OnJob(const api::TrainingJob& job);
   void OnRefused(const job::PodRefused& refused, base::WallTime now);
   void OnNode(const job::Node& node);
@@ -64,7 +66,7 @@ class Observation {
   void SeeEvictions(base::WallTime now);
 
   api::TrainingJob job_;
-  std::map<std::string, job::Pod> pods_;  // by name
+  Pods pods_;
   std::map<std::int32_t, std::int32_t> highest_incarnation_;
   std::map<base::MemberId, job::Verdict> evicted_;
   std::map<base::MemberId, base::WallTime> evicted_at_;

@@ -66,7 +66,7 @@ Reign::Reign(Options options)
       log_(options.log),
       clock_(options.clock),
       machine_(MakeConfig(options)),
-      observation_(options.listed, options.reigns > 1),
+      observation_(options.listed, options.reigns > 1, std::move(options.pods)),
       audit_(std::move(options.audit)),
       progress_(base::Step(options.listed.job.status.progress.step)),
       ledger_(options.listed.job.status.time_seconds),
@@ -131,7 +131,7 @@ void Reign::Take(Input input) {
     return;
   }
   const job::Change& change = std::get<job::Change>(input);
-  if (const auto* pod = std::get_if<job::PodChanged>(&change)) expected_pods_.erase(pod->pod.name);
+  if (const auto* pod = std::get_if<job::PodChanged>(&change)) expected_pods_.erase(pod->pod->name);
   if (const auto* refused = std::get_if<job::PodRefused>(&change)) {
     expected_pods_.erase(refused->name);
   }

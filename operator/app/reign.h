@@ -45,7 +45,8 @@ class Reign final {
     // Progress alone is written no more often than this; a transition is written at once.
     base::Duration status_every = std::chrono::milliseconds(250);
     std::size_t most_rescales =
-        SIZE_MAX;  // that a status keeps; people at a terminal want them all
+        SIZE_MAX;                 // that a status keeps; people at a terminal want them all
+    Observation::Pods pods = {};  // beside those of `listed`
   };
   explicit Reign(Options options);
   Reign(const Reign&) = delete;
@@ -59,7 +60,7 @@ class Reign final {
   // Set: it cannot go on, with a sentence. Aborted: another coordinator reigns.
   const std::optional<absl::Status>& ended() const { return ended_; }
   // When it ends: the pods of the job as they were told last, by name.
-  std::map<std::string, job::Pod> TakePods() { return observation_.TakePods(); }
+  Observation::Pods TakePods() { return observation_.TakePods(); }
 
  private:
   // reign.cc

@@ -1,6 +1,5 @@
 // Observe, plan, apply, write the status.
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "operator/app/reign.h"
@@ -143,15 +142,12 @@ void Reign::WriteStatus(const job::Plan& plan, const job::Observed& observed, co
   // Before the first view nobody knows a step: what an earlier run reached stays in the status.
   if (snapshot_.size == 0) in.progress.step = job.status.progress.step;
   const api::TrainingJobStatus status = MakeStatus(in);
-  JobFacts facts{job.ns,
-                 job.name,
-                 job.spec,
-                 status,
-                 listening_,
-                 progress_.steps_total(),
-                 progress_.tokens_total(),
-                 progress_.loss().value_or(std::numeric_limits<double>::quiet_NaN()),
-                 ledger_.Totals(at.wall)};
+  JobFacts facts = FactsOf(job, status);
+  facts.listening = listening_;
+  facts.steps_total = progress_.steps_total();
+  facts.tokens_total = progress_.tokens_total();
+  facts.loss = progress_.loss().value_or(facts.loss);
+  facts.time_seconds = ledger_.Totals(at.wall);
   metrics_.Publish(std::move(facts));
   if (status == job.status) return;
   const bool transition = IsTransition(job.status, status);

@@ -1,7 +1,6 @@
 #include "operator/app/shard.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "operator/api/conditions.h"
@@ -61,11 +60,11 @@ std::map<std::int32_t, std::int32_t> Incarnations(const api::TrainingJobStatus& 
 
 struct Shard::Job {
   std::string uid;
-  JobSeen::Job seen;                     // null: not yet, or no more
-  std::map<std::string, job::Pod> pods;  // by name; while there is a reign, it has them
-  bool opening = false;                  // its record is being read
-  bool over = false;                     // dissolved, or not ours
-  int deposed = 0;                       // times in a row
+  JobSeen::Job seen;       // null: not yet, or no more
+  Observation::Pods pods;  // while there is a reign, it has them
+  bool opening = false;    // its record is being read
+  bool over = false;       // dissolved, or not ours
+  int deposed = 0;         // times in a row
   base::Time open_at;
   base::Time repair_at;  // of a reign: its objects are applied anew
   std::shared_ptr<JobMetrics> metrics;
@@ -85,7 +84,7 @@ struct Shard::Job {
   bool NeedsNoReign() const {
     if (!job::IsTerminal(seen->job.status.state)) return false;
     const bool nobody = std::all_of(pods.begin(), pods.end(), [](const auto& entry) {
-      return job::HasEnded(entry.second) || entry.second.deleting;
+      return job::HasEnded(*entry.second) || entry.second->deleting;
     });
     return nobody || !BeganThus();
   }
@@ -163,7 +162,7 @@ void Shard::OnInput(Job& job, Input input) {
   if (job.reign) return job.reign->Take(std::move(input));
   if (const auto* change = std::get_if<job::Change>(&input)) {
     if (const auto* pod = std::get_if<job::PodChanged>(change)) {
-      job.pods.insert_or_assign(pod->pod.name, pod->pod);
+      job.pods.insert_or_assign(pod->pod->name, pod->pod);
     } else if (const auto* gone = std::get_if<job::PodDeleted>(change)) {
       job.pods.erase(gone->pod.name);
     }
@@ -207,7 +206,7 @@ void Shard::Hold(Job& job) {
   observed.on_cluster = true;
   observed.spec_hash = api::FrozenHash(observed.job.spec);
   observed.template_hash = api::TemplateHash(observed.job.spec);
-  for (const auto& [name, pod] : job.pods) observed.pods.push_back(pod);
+  for (const auto& [name, pod] : job.pods) observed.pods.push_back(*pod);
   WriteConditions(job, job::MakePlan(observed, clock.WallNow()));
   job.open_at = clock.Now() + kMostWait;
 }
@@ -264,8 +263,6 @@ void Shard::Begin(Job& job, std::optional<api::Record> record) {
   const KubeServices& services = options_.services;
   const api::TrainingJob& seen = job.seen->job;
   job::Listed listed{seen, {}, Incarnations(seen.status), true};
-  for (auto& [name, pod] : job.pods) listed.pods.push_back(std::move(pod));
-  job.pods.clear();
   for (const auto& [name, node] : nodes_) listed.nodes.push_back(node);
   const bool resumes = record && HasTrained(seen.status);
   auto audit = OpenAudit(seen, !record);
@@ -276,6 +273,7 @@ void Shard::Begin(Job& job, std::optional<api::Record> record) {
                        services.access.clock};
   reign.status_every = Spread(kProgressEvery);
   reign.most_rescales = api::kMostRescales;
+  reign.pods = std::exchange(job.pods, {});
   job.reign = std::make_unique<Reign>(std::move(reign));
   job.tended = false;
   job.repair_at = services.access.clock.Now() + Spread(options_.repair_every);
@@ -334,18 +332,12 @@ void Shard::TendEnded(Job& job) {
     job.environment->PutObjects();
     job.environment->KeepHistory(job.seen->job.status);
     job.metrics = options_.metrics.Add(job.seen->job.ns);
-    JobFacts facts;
-    facts.ns = job.seen->job.ns;
-    facts.name = job.seen->job.name;
-    facts.spec = job.seen->job.spec;
-    facts.status = job.seen->job.status;
-    facts.loss = std::numeric_limits<double>::quiet_NaN();
-    job.metrics->Publish(std::move(facts));
+    job.metrics->Publish(FactsOf(job.seen->job, job.seen->job.status));
   }
   job::Observed observed;
   observed.job = job.seen->job;
   observed.on_cluster = true;
-  for (const auto& [name, pod] : job.pods) observed.pods.push_back(pod);
+  for (const auto& [name, pod] : job.pods) observed.pods.push_back(*pod);
   const job::Plan plan = job::MakePlan(observed, services.access.clock.WallNow());
   for (const job::DeletePod& wanted : plan.deletes) job.environment->DeletePod(wanted);
   if (plan.delete_job) job.environment->DeleteJob(*plan.delete_job);

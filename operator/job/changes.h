@@ -28,7 +28,7 @@ struct JobChanged {
   friend bool operator==(const JobChanged&, const JobChanged&) = default;
 };
 struct PodChanged {  // new or other than before
-  Pod pod;
+  SharedPod pod;
   friend bool operator==(const PodChanged&, const PodChanged&) = default;
 };
 struct PodDeleted {

@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "operator/api/training_job.h"
@@ -44,6 +46,20 @@ struct Pod {
   std::string waiting_message;
   std::string unschedulable;  // the scheduler's words; empty: scheduled, or not yet tried
   friend bool operator==(const Pod&, const Pod&) = default;
+};
+
+// A pod that is known in several places and kept once: a fleet has tens of thousands. Equal when what
+// they hold is.
+class SharedPod {
+ public:
+  SharedPod(Pod pod) : pod_(std::make_shared<const Pod>(std::move(pod))) {}
+  explicit SharedPod(std::shared_ptr<const Pod> pod) : pod_(std::move(pod)) {}
+  const Pod& operator*() const { return *pod_; }
+  const Pod* operator->() const { return pod_.get(); }
+  friend bool operator==(const SharedPod& a, const SharedPod& b) { return *a == *b; }
+
+ private:
+  std::shared_ptr<const Pod> pod_;
 };
 
 // Asked to go, by a deletion or by a notice of one (DisruptionTarget); its process may still run.

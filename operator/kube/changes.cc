@@ -84,7 +84,8 @@ const std::string& ControllerOf(const Delta<PodRecord>& delta) {
 
 job::Change ChangeOfPod(const Delta<PodRecord>& delta) {
   if (delta.removed()) return job::PodDeleted{delta.before->value.pod};
-  return job::PodChanged{delta.after->value.pod};
+  // The store's own.
+  return job::PodChanged{job::SharedPod({delta.after, &delta.after->value.pod})};
 }
 
 job::Change ChangeOfNode(const Delta<NodeRecord>& delta, const FaultSigns& signs) {

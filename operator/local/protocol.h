@@ -42,7 +42,10 @@ struct Opening {
   friend bool operator==(const Opening&, const Opening&) = default;
 };
 using job::JobChanged;
-using job::PodChanged;
+struct PodChanged {
+  job::Pod pod;
+  friend bool operator==(const PodChanged&, const PodChanged&) = default;
+};
 using job::PodDeleted;
 using ClusterMessage = std::variant<Opening, JobChanged, PodChanged, PodDeleted>;
 

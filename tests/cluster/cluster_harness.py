@@ -193,7 +193,7 @@ class ClusterCase(unittest.TestCase):
         name = f"test-{os.getpid()}-{time.monotonic_ns() // 1000000}"
         apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}})
         self.addCleanup(kubectl, "delete", "namespace", name, "--wait=false", "--ignore-not-found")
-        wait_until(lambda: try_kubectl("-n", name, "get", "serviceaccount", "default").returncode == 0, 20,
+        wait_until(lambda: try_kubectl("-n", name, "get", "serviceaccount", "default").returncode == 0, 60,
                    f"{name} has its service account")
         return name
 

@@ -43,7 +43,7 @@ class DrainTest(DrainCase):
         job.wait_step(100)
         member, pod = job.worker_away_from_leader()
         node = pod["spec"]["nodeName"]
-        survivors = job.containers_but(member)
+        survivors = job.containers(but=member)
         self.drain(node)
         wait_until(lambda: len([p for p in job.pods().values() if p["spec"].get("nodeName") != node]) == 3, 20,
                    "another worker elsewhere")

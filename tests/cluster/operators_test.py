@@ -5,7 +5,7 @@ import time
 
 import training_harness as harness
 from cluster_harness import cluster, kubectl, wait_until
-from training_harness import (OPERATOR, WORKER, Job, TrainingCase, container_of, kill_leader, leader, set_operator,
+from training_harness import (OPERATOR, WORKER, Job, TrainingCase, kill_leader, leader, set_operator,
                               signal_pod)
 
 
@@ -59,7 +59,7 @@ class KilledTest(OperatorCase):
         job.apply()
         job.wait_step(100)
         member, pod = job.worker_away_from_leader()
-        survivors = job.containers_but(member)
+        survivors = job.containers(but=member)
         former, began = leader(), time.monotonic()
         signal_pod(pod, WORKER, "KILL")
         kill_leader()
@@ -77,7 +77,7 @@ class FrozenTest(OperatorCase):
         job = Job(self, steps=2000, workers={"replicas": 1})
         job.apply()
         job.wait_step(100)
-        survivors = {m: container_of(p) for m, p in job.pods().items()}
+        survivors = job.containers()
         former = leader()
         kubectl("-n", self.space, "scale", "trainingjob/licences", "--replicas=4")
         send, began = self.signal_leader("STOP"), time.monotonic()
@@ -113,7 +113,7 @@ class CompactionTest(OperatorCase):
         job.apply()
         job.wait_step(100)
         member, pod = job.worker_away_from_leader()
-        survivors = job.containers_but(member)
+        survivors = job.containers(but=member)
         signal_pod(pod, WORKER, "KILL")
         wait_until(lambda: any(each["from"] < each["to"] == 3 for each in job.rescales()[1:]), 60,
                    "the killed worker is replaced")

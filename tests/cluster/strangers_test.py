@@ -8,7 +8,7 @@ import time
 import training_harness as harness
 from chart_test import CHART, helm
 from cluster_harness import STATE, apply, cluster, kubectl, try_kubectl, wait_until
-from training_harness import Job, TrainingCase, container_of, leader
+from training_harness import Job, TrainingCase, leader
 
 REFUSED = 72
 PORTS = {"membership": 7420, "metrics": 8080}  # of the operator's container, by name
@@ -49,7 +49,7 @@ class JoinTest(TrainingCase):
         self.job = Job(self, steps=1000)
         self.job.apply()
         self.job.wait_step(50)
-        self.survivors = {m: container_of(p) for m, p in self.job.pods().items()}
+        self.survivors = self.job.containers()
         self.template = self.job.pods()["0.0"]
 
     def pretend(self, name, volumes=(), env=()):
@@ -190,12 +190,13 @@ class RightsTest(TrainingCase):
         pod = job.pods()["0.0"]
         self.assertEqual(pod["spec"].get("serviceAccountName"), "default")
         self.assertIs(pod["spec"]["automountServiceAccountToken"], False)
+        # While it runs: afterwards its volumes are gone.
+        path = f"/var/lib/kubelet/pods/{pod['metadata']['uid']}/volumes/kubernetes.io~projected/muster-token/token"
+        token = cluster("run", pod["spec"]["nodeName"], "cat", path).strip()
         fresh = self.namespace()
         kubectl("-n", fresh, "create", "serviceaccount", "fresh")
         self.assertEqual(self.granted("default", self.space), self.granted("fresh", fresh))
-        # And the token that it has is none for the API server.
-        path = f"/var/lib/kubelet/pods/{pod['metadata']['uid']}/volumes/kubernetes.io~projected/muster-token/token"
-        token = cluster("run", pod["spec"]["nodeName"], "cat", path).strip()
+        # And the token that it had is none for the API server.
         program, config = harness.harness.kubectl_program()
         server = json.loads(subprocess.run([program, config, "config", "view", "-o", "json"], text=True, check=True,
                                            stdout=subprocess.PIPE).stdout)["clusters"][0]["cluster"]["server"]

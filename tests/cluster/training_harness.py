@@ -190,9 +190,17 @@ class Job:
         lead = node_of_leader()
         return next((m, p) for m, p in self.pods().items() if p["spec"]["nodeName"] != lead)
 
-    def containers_but(self, member):
-        """Of everybody else: what a story compares with at its end."""
-        return {m: container_of(p) for m, p in self.pods().items() if m != member}
+    def containers(self, but=None):
+        """{member: container} of those who are there: what a story compares with at its end. A member trains before its
+        kubelet has told the container's id."""
+        found = {}
+
+        def known():
+            found.clear()
+            found.update({m: container_of(p) for m, p in self.pods().items() if m != but})
+            return all(found.values())
+        wait_until(known, 30, "the kubelets have told the members' containers")
+        return found
 
     def step(self):
         """The newest committed step, as the workers wrote it down: status says it every 10 s only."""
@@ -223,7 +231,7 @@ class Job:
 
 
 def container_of(pod):
-    return pod["status"]["containerStatuses"][0].get("containerID")
+    return pod["status"].get("containerStatuses", [{}])[0].get("containerID")
 
 
 class TrainingCase(ClusterCase):

@@ -5,7 +5,7 @@ import time
 
 import training_harness as harness
 from cluster_harness import cluster, kubectl, try_kubectl, wait_until
-from training_harness import WORKER, Job, TrainingCase, container_of, kill_leader, leader, node_of_leader, signal_pod
+from training_harness import WORKER, Job, TrainingCase, kill_leader, leader, node_of_leader, signal_pod
 
 
 class ApplyTest(TrainingCase):
@@ -53,7 +53,7 @@ class PowerTest(TrainingCase):
     def lose(self, job, node):
         """Powers the node off; the members that survive, by container."""
         pods = job.pods()
-        survivors = {member: container_of(pod) for member, pod in pods.items() if pod["spec"]["nodeName"] != node}
+        survivors = {m: each for m, each in job.containers().items() if pods[m]["spec"]["nodeName"] != node}
         self.assertEqual(len(survivors), 2)
         cluster("off", node)
         return survivors
@@ -108,7 +108,7 @@ class LinkTest(TrainingCase):
         job.wait_step(100)
         member, pod = job.worker_away_from_leader()
         node = pod["spec"]["nodeName"]
-        survivors = job.containers_but(member)
+        survivors = job.containers(but=member)
         cluster("cut", node)
         wait_until(lambda: job.rescales("Joined"), 40, "a replacement is in")
         cluster("heal", node)
@@ -121,7 +121,7 @@ class LinkTest(TrainingCase):
         job.apply()
         job.wait_step(100)
         member, pod = job.worker_away_from_leader()
-        survivors = job.containers_but(member)
+        survivors = job.containers(but=member)
         cluster("freeze", pod["spec"]["nodeName"])
         wait_until(lambda: job.rescales("Joined"), 40, "a replacement is in")
         cluster("thaw", pod["spec"]["nodeName"])
@@ -141,7 +141,7 @@ class LinkTest(TrainingCase):
         nodes = {pod["spec"]["nodeName"]: member for member, pod in job.pods().items()}
         others = sorted(node for node in nodes if node != lead)
         self.assertEqual(len(others), 2, "a worker on each of the two nodes without the leader")
-        bystander = {nodes[lead]: container_of(job.pods()[nodes[lead]])}
+        bystander = {nodes[lead]: job.containers()[nodes[lead]]}
         cluster("cut", others[0], "--to", others[1])
         began, step = time.monotonic(), job.step()
         wait_until(lambda: any(each["to"] == 2 for each in job.rescales()), 40, "one is evicted")
@@ -160,7 +160,7 @@ class OperatorTest(TrainingCase):
         job = Job(self, steps=2500)
         job.apply()
         job.wait_step(100)
-        survivors = {m: container_of(p) for m, p in job.pods().items()}
+        survivors = job.containers()
         began, step = time.monotonic(), job.step()
         former = kill_leader()
         wait_until(lambda: leader() not in ("", former), 30, "another leads")
@@ -174,7 +174,7 @@ class OperatorTest(TrainingCase):
         job.apply()
         job.wait_step(100)
         member, pod = job.worker_away_from_leader()
-        survivors = job.containers_but(member)
+        survivors = job.containers(but=member)
         cluster("stop", "kube-apiserver")
         time.sleep(20)
         step = job.step()

@@ -57,7 +57,7 @@ class UpgradeTest(TrainingCase):
         wait_until(lambda: self.leader_s_image().endswith(f":{NEXT}"), 40, "an operator of the new build leads")
         self.assertGreater(job.step(), step, "training went on meanwhile")
         member, pod = sorted(job.pods().items())[1]
-        survivors = job.containers_but(member)
+        survivors = job.containers(but=member)
         signal_pod(pod, WORKER, "KILL")
         wait_until(lambda: job.rescales("Joined"), 40, "a replacement is in")
         self.assertEqual({self.image_of(each) for each in job.pods().values()}, {began_with})

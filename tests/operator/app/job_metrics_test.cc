@@ -19,15 +19,14 @@ JobFacts Facts() {
   JobFacts facts;
   facts.ns = "lab";
   facts.name = "licences";
-  facts.spec.workers.min_replicas = 2;
-  facts.spec.program.builtin = api::Builtin::kBench;
-  facts.spec.training.reduction = api::Reduction::kExact32;
-  facts.spec.checkpoint.every_seconds = 0;
-  facts.status.state = api::JobState::kDegraded;
-  facts.status.members = 3;
-  facts.status.desired_members = 4;
-  facts.status.progress.step = 120;
-  facts.status.membership.emplace().newest.epoch = base::Epoch(7);
+  facts.min_members = 2;
+  facts.program = api::Builtin::kBench;
+  facts.reduction = api::Reduction::kExact32;
+  facts.state = api::JobState::kDegraded;
+  facts.members = 3;
+  facts.desired_members = 4;
+  facts.step = 120;
+  facts.epoch = base::Epoch(7);
   facts.listening = true;
   facts.steps_total = 20;
   facts.tokens_total = 4096;
@@ -101,8 +100,8 @@ TEST_F(JobMetricsTest, WhatIsNotKnownIsLeftOut) {
   EXPECT_THAT(registry_.Text(), Not(HasSubstr("trainingjob_loss")));
   EXPECT_THAT(registry_.Text(), Not(HasSubstr("trainingjob_checkpoint_last")));
   EXPECT_THAT(registry_.Text(), Not(HasSubstr("trainingjob_checkpoint_interval")));
-  facts.spec.checkpoint.every_seconds = 600;
-  facts.status.checkpoint.emplace().time = base::WallTime(std::chrono::seconds(1'700'000'000));
+  facts.checkpoint_every_seconds = 600;
+  facts.checkpoint_time = base::WallTime(std::chrono::seconds(1'700'000'000));
   metrics_.Publish(facts);
   EXPECT_EQ(ValueOf(registry_.Text(),
                     "muster_trainingjob_checkpoint_last_committed_timestamp_seconds" + Labels()),
@@ -196,7 +195,7 @@ TEST_F(JobMetricsTest, JobsShareFamiliesAndCountersAndTheirSeriesVanishWithThem)
   auto second = fleet_.Add("lab");
   JobFacts facts = Facts();
   facts.name = "second";
-  facts.status.progress.step = 7;
+  facts.step = 7;
   second->Publish(facts);
   second->OnEvicted("StreamLost");
   metrics_.OnEvicted("StreamLost");

@@ -60,7 +60,7 @@ TEST(ObservationTest, ADeathIsToldOnce) {
               testing::ElementsAre("lost 1.0: killed by signal 9"));
   EXPECT_TRUE(o.OnChange(job::PodChanged{pod}, {}).empty());
   EXPECT_TRUE(o.OnChange(job::PodDeleted{pod}, {}).empty());
-  EXPECT_EQ(o.pods().size(), 1u);
+  EXPECT_EQ(o.Observe({}, {}).pods.size(), 1u);
 }
 
 TEST(ObservationTest, AVanishedPodIsADeath) {

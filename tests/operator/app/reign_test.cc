@@ -159,9 +159,11 @@ TEST_F(ReignTest, AKilledPodIsReplacedByItsNextIncarnation) {
     reign->Take(Running(created));
   }
   Input dead = Running(environment_.creates[1]);
-  job::Pod& pod = std::get<job::PodChanged>(std::get<job::Change>(dead)).pod;
+  job::SharedPod& shared = std::get<job::PodChanged>(std::get<job::Change>(dead)).pod;
+  job::Pod pod = *shared;
   pod.phase = job::PodPhase::kFailed;
   pod.signal = 9;
+  shared = pod;
   reign->Take(std::move(dead));
   reign->Turn();
   EXPECT_THAT(Members(environment_.creates), ElementsAre("0.0", "1.0", "1.1"));
