@@ -72,7 +72,7 @@ class JobMetrics final {
   runtime::Metrics& metrics_;
   runtime::Counter digest_mismatches_;
   runtime::Counter reconciles_;
-  // A lock and not an atomic pointer: that of libstdc++ 12 has a data race inside (GCC bug 101761).
+  // A lock and not an atomic pointer: in that of libstdc++ 12 ThreadSanitizer finds a data race.
   mutable runtime::Mutex mutex_;
   std::shared_ptr<const JobFacts> facts_ MUSTER_GUARDED_BY(mutex_);
 };

@@ -57,8 +57,8 @@ class ReignTest : public testing::Test {
     job_.spec.training.slots = 16;
   }
 
-  std::unique_ptr<Reign> Make(bool on_cluster = false) {
-    return std::make_unique<Reign>(Reign::Options{{job_, {}, {}, on_cluster},
+  std::unique_ptr<Reign> Make(bool on_cluster = false, std::vector<job::Pod> pods = {}) {
+    return std::make_unique<Reign>(Reign::Options{{job_, std::move(pods), {}, on_cluster},
                                                   "token",
                                                   "",
                                                   1,
@@ -328,16 +328,7 @@ TEST_F(ReignTest, MembersOfAnEndedJobAreToldHowItEndedAndDeletedOnlyIfTheyDoNotG
   job_.status.state = api::JobState::kFailed;
   job_.status.conditions.push_back(
       {"Failed", "True", "DeadlineExceeded", "too late", clock_.WallNow() - seconds(60)});
-  auto reign = std::make_unique<Reign>(Reign::Options{{job_, {pod}, {}, true},
-                                                      "token",
-                                                      "",
-                                                      1,
-                                                      std::nullopt,
-                                                      nullptr,
-                                                      environment_,
-                                                      metrics_,
-                                                      log_,
-                                                      clock_});
+  auto reign = Make(true, {pod});
   reign->Begin();
   reign->Turn();
   reign->Take(Answer(api::PersistOutcome::kOk));
