@@ -48,6 +48,8 @@ Letter FromCluster(local::ClusterMessage message) {
           return std::forward<decltype(m)>(m);
         } else if constexpr (std::is_same_v<std::decay_t<decltype(m)>, local::PodChanged>) {
           return Input(job::Change(job::PodChanged{std::move(m.pod)}));
+        } else if constexpr (std::is_same_v<std::decay_t<decltype(m)>, local::JobChanged>) {
+          return Input(job::Change(job::JobChanged{std::move(m.job)}));
         } else {
           return Input(job::Change(std::forward<decltype(m)>(m)));
         }

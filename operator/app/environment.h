@@ -41,7 +41,7 @@ class Environment {
   virtual void DeleteJob(const job::Verdict& why) = 0;
 
   // ---- for people and for whoever comes next
-  virtual void WriteStatus(const api::TrainingJobStatus& status) = 0;
+  virtual void WriteStatus(job::SharedStatus status) = 0;
   virtual void Tell(job::Report report) = 0;
 
   // ---- the record (M1): answered by membership::Persisted, in order

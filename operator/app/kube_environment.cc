@@ -23,7 +23,7 @@ KubeEnvironment::KubeEnvironment(const KubeServices& services, KubeRequests::Job
       requests_(std::make_shared<KubeRequests>(services.access, std::move(store), std::move(post),
                                                job->status.objects_hash)),
       job_(std::move(job)),
-      written_(job_->status) {}
+      written_(std::shared_ptr<const api::TrainingJobStatus>(job_, &job_->status)) {}
 
 void KubeEnvironment::PutTask(const KubeServices& services, const std::string& uid,
                               const std::string& object,
@@ -59,7 +59,7 @@ void KubeEnvironment::PutObject(const kube::JobObject& object, bool gone) {
 }
 
 void KubeEnvironment::PutObjects(bool anyway) {
-  if (job::IsTerminal(written_.state)) {
+  if (job::IsTerminal(written_->state)) {
     for (const kube::JobObject& object : kube::ObjectsOfTheLiving(*job_)) {
       const auto [last, added] = objects_.try_emplace(NameOf(object), kGone);
       if (added || std::exchange(last->second, kGone) != kGone) PutObject(object, true);
@@ -79,7 +79,7 @@ void KubeEnvironment::PutObjects(bool anyway) {
   }
   const std::string word = base::Sha256Hex(all).substr(0, 16);
   // Another coordinator has applied these very objects: a thousand jobs are four thousand requests.
-  if (!anyway && objects_.empty() && written_.objects_hash == word) {
+  if (!anyway && objects_.empty() && written_->objects_hash == word) {
     objects_ = std::move(changed);
     requests_->ExpectObjects(word, {});
     return;
@@ -103,7 +103,7 @@ std::string KubeEnvironment::WorkerImage(const api::TrainingJob& job) const {
 }
 
 void KubeEnvironment::CreatePod(const job::CreatePod& wanted) {
-  PutAfterStatus("pods/" + wanted.name, [job = job_, image = written_.worker_image, wanted](
+  PutAfterStatus("pods/" + wanted.name, [job = job_, image = written_->worker_image, wanted](
                                             KubeRequests& requests, std::stop_token stop) {
     return requests.CreatePod(job, wanted, image, std::move(stop));
   });
@@ -134,24 +134,21 @@ void KubeEnvironment::KeepHistory(const api::TrainingJobStatus& status) {
   });
 }
 
-void KubeEnvironment::WriteStatus(const api::TrainingJobStatus& of_reign) {
-  api::TrainingJobStatus status = of_reign;
-  // Not a reign's business: put in when it is written.
-  status.objects_hash = written_.objects_hash;
-  if (kube::SameApplied(written_, status)) return;
+void KubeEnvironment::WriteStatus(job::SharedStatus status) {
+  if (kube::SameApplied(*written_, *status)) return;
   const kube::EventSource source{*job_, services_.access.instance,
                                  services_.access.clock.WallNow()};
-  requests_->HoldEvents(kube::EventsOfStatus(source, written_.conditions, status.conditions));
-  KeepHistory(status);
+  requests_->HoldEvents(kube::EventsOfStatus(source, written_->conditions, status->conditions));
+  KeepHistory(*status);
   ++statuses_;
-  if (status.failures != written_.failures || status.worker_image != written_.worker_image) {
+  if (status->failures != written_->failures || status->worker_image != written_->worker_image) {
     pods_come_after_ = statuses_;
   }
   written_ = status;
   PutObjects();
   const auto write = [job = job_, status, number = statuses_](KubeRequests& requests,
                                                               std::stop_token stop) {
-    return requests.WriteStatus(job, status, number, std::move(stop));
+    return requests.WriteStatus(job, *status, number, std::move(stop));
   };
   requests_->WhenObjectsApplied(Later("status", write));
   Put("status", write);

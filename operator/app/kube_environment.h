@@ -63,7 +63,7 @@ class KubeEnvironment final : public Environment {
   void DeletePod(const job::DeletePod& wanted) override;
   bool IsUnderWay(const std::string& pod) const override;
   void DeleteJob(const job::Verdict& why) override;
-  void WriteStatus(const api::TrainingJobStatus& status) override;
+  void WriteStatus(job::SharedStatus status) override;
   void Tell(job::Report report) override;
   void Persist(membership::Persist persist) override;
   absl::Status Listen() override;
@@ -87,7 +87,7 @@ class KubeEnvironment final : public Environment {
   const KubeServices& services_;
   const std::shared_ptr<KubeRequests> requests_;  // with the tasks that use it
   KubeRequests::Job job_;
-  api::TrainingJobStatus written_;
+  job::SharedStatus written_;
   std::int64_t statuses_ = 0;  // put so far
   // Number of the newest that tells of a loss or fixes the workers' image; 0: none of these.
   std::int64_t pods_come_after_ = 0;

@@ -43,7 +43,7 @@ bool IsPassing(absl::StatusCode code) {
 }
 
 template <typename Notes>
-void Append(std::deque<kube::EventNote>& to, Notes& notes) {
+void Append(std::list<kube::EventNote>& to, Notes& notes) {
   for (kube::EventNote& note : notes) to.push_back(std::move(note));
   while (to.size() > kMostEvents) to.pop_front();
 }

@@ -4,8 +4,8 @@
 // Safe from every thread. Nothing is sent while this process does not lead.
 #pragma once
 
-#include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -89,6 +89,9 @@ class KubeRequests final {
   void HoldEvents(std::vector<kube::EventNote> events);
 
  private:
+  // Costs nothing while it is empty, as it nearly always is.
+  using Events = std::list<kube::EventNote>;
+
   runtime::TaskResult Settle(const absl::Status& status, const std::string& what) const;
   runtime::TaskResult ApplyStatus(const Job& job, api::TrainingJobStatus status,
                                   std::stop_token stop);
@@ -115,8 +118,8 @@ class KubeRequests final {
   std::function<void()> status_again_ MUSTER_GUARDED_BY(mutex_);
   kube::JobHistory history_ MUSTER_GUARDED_BY(mutex_);
   std::optional<base::Time> history_written_ MUSTER_GUARDED_BY(mutex_);
-  std::deque<kube::EventNote> held_ MUSTER_GUARDED_BY(mutex_);
-  std::deque<kube::EventNote> ready_ MUSTER_GUARDED_BY(mutex_);
+  Events held_ MUSTER_GUARDED_BY(mutex_);
+  Events ready_ MUSTER_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster::app

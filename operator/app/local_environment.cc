@@ -26,8 +26,8 @@ void LocalEnvironment::DeletePod(const job::DeletePod& wanted) {
   cluster_.Send(local::DeletePodRequest{wanted.name, wanted.uid, wanted.force, wanted.reason});
 }
 
-void LocalEnvironment::WriteStatus(const api::TrainingJobStatus& status) {
-  cluster_.Send(local::WriteStatus{status});
+void LocalEnvironment::WriteStatus(job::SharedStatus status) {
+  cluster_.Send(local::WriteStatus{*status});
 }
 
 void LocalEnvironment::Tell(job::Report report) {

@@ -34,7 +34,7 @@ class LocalEnvironment final : public Environment {
   void DeletePod(const job::DeletePod& wanted) override;
   bool IsUnderWay(const std::string&) const override { return false; }  // done at once
   void DeleteJob(const job::Verdict&) override {}
-  void WriteStatus(const api::TrainingJobStatus& status) override;
+  void WriteStatus(job::SharedStatus status) override;
   void Tell(job::Report report) override;
   void Persist(membership::Persist persist) override;
   absl::Status Listen() override;

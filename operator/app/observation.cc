@@ -28,24 +28,22 @@ bool IsRunningState(api::JobState state) {
 
 }  // namespace
 
-Observation::Observation(job::Listed listed, bool resumes_reign, Pods shared)
+Observation::Observation(job::Listed listed, bool resumes_reign, job::Pods shared)
     : job_(std::move(listed.job)),
+      status_(job_.Of(job_->status)),
       pods_(std::move(shared)),
       highest_incarnation_(std::move(listed.highest_incarnation)),
-      spec_hash_(listed.on_cluster ? api::FrozenHash(job_.spec) : ""),
-      template_hash_(listed.on_cluster ? api::TemplateHash(job_.spec) : ""),
+      spec_hash_(listed.on_cluster ? api::FrozenHash(job_->spec) : ""),
+      template_hash_(listed.on_cluster ? api::TemplateHash(job_->spec) : ""),
       reign_spec_hash_(spec_hash_),
       on_cluster_(listed.on_cluster),
       resumes_reign_(resumes_reign) {
-  for (job::Pod& pod : listed.pods) {
-    const std::string name = pod.name;
-    pods_.emplace(name, std::move(pod));
-  }
-  for (const auto& [name, pod] : pods_) SeeIncarnation(pod->member);
+  for (job::Pod& pod : listed.pods) pods_.Put(std::move(pod));
+  for (const job::SharedPod& pod : pods_) SeeIncarnation(pod->member);
   for (job::Node& node : listed.nodes) nodes_.insert_or_assign(node.name, std::move(node));
-  had_view_ = resumes_reign && IsRunningState(job_.status.state);
-  if (had_view_ && job_.status.members == job_.status.desired_members) {
-    reached_ = job_.status.members;
+  had_view_ = resumes_reign && IsRunningState(status_->state);
+  if (had_view_ && status_->members == status_->desired_members) {
+    reached_ = status_->members;
   }
 }
 
@@ -69,24 +67,21 @@ std::vector<membership::Event> Observation::OnChange(const job::Change& change, 
   }
   if (const auto* changed = std::get_if<job::PodChanged>(&change)) return OnPod(changed->pod);
   const job::Pod& gone = std::get<job::PodDeleted>(change).pod;
-  auto it = pods_.find(gone.name);
-  if (it == pods_.end()) return {};
-  const bool was_over = IsOver(*it->second);
-  pods_.erase(it);
+  const job::Pod* known = pods_.Find(gone.name);
+  if (known == nullptr) return {};
+  const bool was_over = IsOver(*known);
+  pods_.Remove(gone.name);
   if (was_over) return {};
   return {membership::PodLost{gone.member, HowItEnded(gone)}};
 }
 
-void Observation::OnJob(const api::TrainingJob& job) {
-  // The status is ours: what the cluster sends is what we wrote, or older.
-  const api::TrainingJobStatus status = job_.status;
+void Observation::OnJob(const job::SharedJob& job) {
   // Another template, quota or number may be taken where the one before was not.
-  if (job.spec != job_.spec) refused_.clear();
+  if (job->spec != job_->spec) refused_.clear();
   job_ = job;
-  job_.status = status;
   if (!on_cluster_) return;
-  spec_hash_ = api::FrozenHash(job_.spec);
-  template_hash_ = api::TemplateHash(job_.spec);
+  spec_hash_ = api::FrozenHash(job_->spec);
+  template_hash_ = api::TemplateHash(job_->spec);
 }
 
 void Observation::OnRefused(const job::PodRefused& refused, base::WallTime now) {
@@ -105,9 +100,9 @@ void Observation::OnNode(const job::Node& node) {
 }
 
 bool Observation::NamesNode(const std::string& node) const {
-  const auto& failures = job_.status.failures;
+  const auto& failures = status_->failures;
   return std::any_of(pods_.begin(), pods_.end(),
-                     [&](const auto& entry) { return entry.second->node == node; }) ||
+                     [&](const job::SharedPod& pod) { return pod->node == node; }) ||
          std::any_of(failures.begin(), failures.end(),
                      [&](const api::FailureEntry& failure) { return failure.node == node; });
 }
@@ -115,11 +110,11 @@ bool Observation::NamesNode(const std::string& node) const {
 std::vector<membership::Event> Observation::OnPod(const job::SharedPod& shared) {
   const job::Pod& pod = *shared;
   SeeIncarnation(pod.member);
-  auto [it, added] = pods_.emplace(pod.name, shared);
-  const bool was_over = !added && IsOver(*it->second);
-  it->second = shared;
+  const job::Pod* before = pods_.Find(pod.name);
+  const bool was_over = before != nullptr && IsOver(*before);
   // Pods are taken again.
-  if (added) refused_.clear();
+  if (before == nullptr) refused_.clear();
+  pods_.Put(shared);
   if (IsOver(pod) && !was_over) return {membership::PodLost{pod.member, HowItEnded(pod)}};
   return {};
 }
@@ -127,7 +122,7 @@ std::vector<membership::Event> Observation::OnPod(const job::SharedPod& shared) 
 std::vector<membership::Event> Observation::Hints(const membership::Snapshot& snapshot,
                                                   const Instant& at) {
   std::vector<membership::Event> events;
-  for (const auto& [name, shared] : pods_) {
+  for (const job::SharedPod& shared : pods_) {
     const job::Pod& pod = *shared;
     if (!job::IsGoing(pod) || IsOver(pod)) continue;
     const auto member =
@@ -165,14 +160,14 @@ std::vector<membership::Event> Observation::Hints(const membership::Snapshot& sn
 // A coordinator before this one has written its loss down. Nobody waits for it again, whatever its
 // pod looks like.
 bool Observation::IsJudged(base::MemberId member) const {
-  const auto& failures = job_.status.failures;
+  const auto& failures = status_->failures;
   return on_cluster_ && std::any_of(failures.begin(), failures.end(),
                                     [&](const auto& failure) { return failure.member == member; });
 }
 
 std::vector<membership::Event> Observation::LostMembers(const api::Record& record) const {
   std::set<base::MemberId> with_pod, alive;
-  for (const auto& [name, shared] : pods_) {
+  for (const job::SharedPod& shared : pods_) {
     const job::Pod& pod = *shared;
     // The pods of a job that was suspended stay for a while; they have left in order.
     const bool left = on_cluster_ && pod.phase == job::PodPhase::kSucceeded;
@@ -215,8 +210,9 @@ void Observation::OnVerdict(job::Verdict verdict) {
 
 job::Observed Observation::Observe(const membership::Snapshot& snapshot, const Instant& at) {
   job::Observed out;
-  out.job = job_;
-  for (const auto& [name, pod] : pods_) out.pods.push_back(*pod);
+  out.job = *job_;
+  out.job.status = *status_;
+  for (const job::SharedPod& pod : pods_) out.pods.push_back(*pod);
   for (const api::RecordedView* view : {&snapshot.record.newest, &snapshot.record.previous}) {
     for (base::MemberId member : view->members) SeeIncarnation(member);
   }
@@ -244,7 +240,8 @@ job::Observed Observation::Observe(const membership::Snapshot& snapshot, const I
     if (!known && !evicted_.contains(member)) view.members.push_back({member, true, false, false});
   }
   had_view_ = had_view_ || snapshot.size > 0;
-  const std::int32_t desired = job_.spec.workers.replicas * job_.spec.workers.processes_per_worker;
+  const std::int32_t desired =
+      job_->spec.workers.replicas * job_->spec.workers.processes_per_worker;
   if (snapshot.size == desired) reached_ = desired;
   SeeEvictions(at.wall);
   view.evicted = evicted_;

@@ -27,11 +27,9 @@ struct Instant {
 
 class Observation {
  public:
-  using Pods = std::map<std::string, job::SharedPod>;  // by name
-
   // `resumes_reign`: another coordinator of this run was there before and may have formed views.
   // `shared`: pods beside those of the list.
-  Observation(job::Listed listed, bool resumes_reign, Pods shared = {});
+  Observation(job::Listed listed, bool resumes_reign, job::Pods shared = {});
 
   // The cluster's words. What membership must hear of it at once comes back.
   std::vector<membership::Event> OnChange(const job::Change& change, const Instant& at);
@@ -48,16 +46,18 @@ class Observation {
   void OnVerdict(job::Verdict verdict);
   void OnDrained() { drained_ = true; }
   void OnCheckpointProblem(std::optional<job::Verdict> problem) { problem_ = std::move(problem); }
-  void OnStatusWritten(const api::TrainingJobStatus& status) { job_.status = status; }
+  void OnStatusWritten(job::SharedStatus status) { status_ = std::move(status); }
 
   job::Observed Observe(const membership::Snapshot& snapshot, const Instant& at);
 
-  const api::TrainingJob& job() const { return job_; }
-  Pods TakePods() { return std::move(pods_); }
+  // As the cluster told it last. Its status is ours, and the cluster's copy is never newer: status() is it.
+  const api::TrainingJob& job() const { return *job_; }
+  const api::TrainingJobStatus& status() const { return *status_; }
+  job::Pods TakePods() { return std::move(pods_); }
 
  private:
   std::vector<membership::Event> OnPod(const job::SharedPod& pod);
-  void OnJob(const api::TrainingJob& job);
+  void OnJob(const job::SharedJob& job);
   void OnRefused(const job::PodRefused& refused, base::WallTime now);
   void OnNode(const job::Node& node);
   void SeeIncarnation(base::MemberId member);
@@ -65,8 +65,9 @@ class Observation {
   bool IsJudged(base::MemberId member) const;
   void SeeEvictions(base::WallTime now);
 
-  api::TrainingJob job_;
-  Pods pods_;
+  job::SharedJob job_;
+  job::SharedStatus status_;
+  job::Pods pods_;
   std::map<std::int32_t, std::int32_t> highest_incarnation_;
   std::map<base::MemberId, job::Verdict> evicted_;
   std::map<base::MemberId, base::WallTime> evicted_at_;

@@ -1,5 +1,6 @@
 #include "operator/app/operator.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -22,6 +23,8 @@
 
 namespace muster::app {
 namespace {
+
+constexpr int kMostArenas = 1;  // of malloc
 
 struct Lead {};
 struct Follow {
@@ -215,6 +218,9 @@ class Operator final {
 
 int RunOperator(OperatorOptions options) {
   kube::PrepareProcessForHttps();
+  // Before any thread. Forty threads that pass objects on would each keep what they once needed for
+  // themselves: with 10,000 pods that is a fifth of all memory (docs/benchmarks.md).
+  mallopt(M_ARENA_MAX, kMostArenas);
   const runtime::Logger log({options.log_format});
   // Before any thread: all of them inherit the mask.
   auto signals = runtime::Signals::Create({SIGTERM, SIGINT});

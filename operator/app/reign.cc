@@ -31,7 +31,7 @@ std::optional<api::Finish> LastWord(const api::TrainingJobStatus& status) {
 }
 
 membership::Config MakeConfig(const Reign::Options& options) {
-  const api::TrainingJob& job = options.listed.job;
+  const api::TrainingJob& job = *options.listed.job;
   membership::Config config;
   config.job_uid = job.uid;
   config.token = options.token;
@@ -68,9 +68,9 @@ Reign::Reign(Options options)
       machine_(MakeConfig(options)),
       observation_(options.listed, options.reigns > 1, std::move(options.pods)),
       audit_(std::move(options.audit)),
-      progress_(base::Step(options.listed.job.status.progress.step)),
-      ledger_(options.listed.job.status.time_seconds),
-      timeout_(options.listed.job.spec.elasticity.heartbeat_timeout),
+      progress_(base::Step(options.listed.job->status.progress.step)),
+      ledger_(options.listed.job->status.time_seconds),
+      timeout_(options.listed.job->spec.elasticity.heartbeat_timeout),
       status_every_(options.status_every),
       most_rescales_(options.most_rescales),
       checkpoint_asked_at_(clock_.Now()),
@@ -102,7 +102,7 @@ void Reign::Turn() {
 void Reign::KeepTime(const Instant& at) {
   if (suspended_) {
     ledger_.Enter(job::kSuspendedTime, at.wall);
-  } else if (snapshot_.phase == "Over" || job::IsTerminal(observation_.job().status.state)) {
+  } else if (snapshot_.phase == "Over" || job::IsTerminal(observation_.status().state)) {
     ledger_.Close(at.wall);
   } else {
     ledger_.Enter(snapshot_.time_state, at.wall);

@@ -7,7 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,8 +45,8 @@ class Reign final {
     // Progress alone is written no more often than this; a transition is written at once.
     base::Duration status_every = std::chrono::milliseconds(250);
     std::size_t most_rescales =
-        SIZE_MAX;                 // that a status keeps; people at a terminal want them all
-    Observation::Pods pods = {};  // beside those of `listed`
+        SIZE_MAX;         // that a status keeps; people at a terminal want them all
+    job::Pods pods = {};  // beside those of `listed`
   };
   explicit Reign(Options options);
   Reign(const Reign&) = delete;
@@ -60,7 +60,7 @@ class Reign final {
   // Set: it cannot go on, with a sentence. Aborted: another coordinator reigns.
   const std::optional<absl::Status>& ended() const { return ended_; }
   // When it ends: the pods of the job as they were told last, by name.
-  Observation::Pods TakePods() { return observation_.TakePods(); }
+  job::Pods TakePods() { return observation_.TakePods(); }
 
  private:
   // reign.cc
@@ -105,7 +105,7 @@ class Reign final {
   std::unique_ptr<AuditLog> audit_;
   bool listening_ = false;  // not before the term is persisted (M1)
 
-  std::deque<membership::Event> own_events_;  // that obeying a command led to
+  std::list<membership::Event> own_events_;  // that obeying a command led to, first in first out
   std::map<membership::StreamId, base::MemberId> streams_;
   membership::Snapshot snapshot_;
   ProgressMeter progress_;

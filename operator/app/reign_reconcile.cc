@@ -117,7 +117,7 @@ void Reign::AddMissedRescale() {
   if (!found_epoch_ || snapshot_.phase != "Settled") return;
   const base::Epoch found = *std::exchange(found_epoch_, std::nullopt);
   if (snapshot_.record.newest.epoch != found) return;  // another followed; its entry says it
-  const std::vector<api::Rescale>& known = observation_.job().status.rescales;
+  const std::vector<api::Rescale>& known = observation_.status().rescales;
   if (!known.empty() && known.back().epoch >= found) return;
   api::Rescale missed;
   missed.epoch = found;
@@ -129,19 +129,20 @@ void Reign::AddMissedRescale() {
 
 void Reign::WriteStatus(const job::Plan& plan, const job::Observed& observed, const Instant& at) {
   const api::TrainingJob& job = observation_.job();
-  StatusInputs in{
-      job, plan,           snapshot_, {}, ledger_.sums(), new_rescales_, CountActive(observed),
-      "",  most_rescales_, at.wall};
+  const api::TrainingJobStatus& written = observation_.status();
+  StatusInputs in{job, written,        plan,          snapshot_,
+                  {},  ledger_.sums(), new_rescales_, CountActive(observed),
+                  "",  most_rescales_, at.wall};
   // With the first pods, and again where the template of a suspended job was changed.
-  const bool first = job.status.worker_image.empty() && (plan.started || !plan.creates.empty());
-  if (first || (plan.started && job.status.template_hash != plan.template_hash)) {
+  const bool first = written.worker_image.empty() && (plan.started || !plan.creates.empty());
+  if (first || (plan.started && written.template_hash != plan.template_hash)) {
     in.worker_image = environment_.WorkerImage(job);
   }
   in.progress =
-      progress_.Make(job.status.progress, job.spec.training.steps, snapshot_.committed, at.wall);
+      progress_.Make(written.progress, job.spec.training.steps, snapshot_.committed, at.wall);
   // Before the first view nobody knows a step: what an earlier run reached stays in the status.
-  if (snapshot_.size == 0) in.progress.step = job.status.progress.step;
-  const api::TrainingJobStatus status = MakeStatus(in);
+  if (snapshot_.size == 0) in.progress.step = written.progress.step;
+  api::TrainingJobStatus status = MakeStatus(in);
   JobFacts facts = FactsOf(job, status);
   facts.listening = listening_;
   facts.steps_total = progress_.steps_total();
@@ -149,14 +150,15 @@ void Reign::WriteStatus(const job::Plan& plan, const job::Observed& observed, co
   facts.loss = progress_.loss().value_or(facts.loss);
   facts.time_seconds = ledger_.Totals(at.wall);
   metrics_.Publish(std::move(facts));
-  if (status == job.status) return;
-  const bool transition = IsTransition(job.status, status);
+  if (status == written) return;
+  const bool transition = IsTransition(written, status);
   // Without a transition the failures and rescales are the same, so nothing is lost by waiting.
   if (!transition && at.now - status_written_at_ < status_every_) return;
   status_written_at_ = at.now;
   new_rescales_.clear();
-  observation_.OnStatusWritten(status);
-  environment_.WriteStatus(status);
+  const job::SharedStatus shared(std::move(status));
+  observation_.OnStatusWritten(shared);
+  environment_.WriteStatus(shared);
 }
 
 void Reign::ReportLive(const Instant& at) {

@@ -60,11 +60,11 @@ std::map<std::int32_t, std::int32_t> Incarnations(const api::TrainingJobStatus& 
 
 struct Shard::Job {
   std::string uid;
-  JobSeen::Job seen;       // null: not yet, or no more
-  Observation::Pods pods;  // while there is a reign, it has them
-  bool opening = false;    // its record is being read
-  bool over = false;       // dissolved, or not ours
-  int deposed = 0;         // times in a row
+  JobSeen::Job seen;     // null: not yet, or no more
+  job::Pods pods;        // while there is a reign, it has them
+  bool opening = false;  // its record is being read
+  bool over = false;     // dissolved, or not ours
+  int deposed = 0;       // times in a row
   base::Time open_at;
   base::Time repair_at;  // of a reign: its objects are applied anew
   std::shared_ptr<JobMetrics> metrics;
@@ -83,8 +83,8 @@ struct Shard::Job {
   // may have died before their members heard of it: a reign tells them.
   bool NeedsNoReign() const {
     if (!job::IsTerminal(seen->job.status.state)) return false;
-    const bool nobody = std::all_of(pods.begin(), pods.end(), [](const auto& entry) {
-      return job::HasEnded(*entry.second) || entry.second->deleting;
+    const bool nobody = std::all_of(pods.begin(), pods.end(), [](const job::SharedPod& pod) {
+      return job::HasEnded(*pod) || pod->deleting;
     });
     return nobody || !BeganThus();
   }
@@ -155,16 +155,16 @@ void Shard::OnJob(Job& job, JobSeen::Job seen) {
     job.environment->SetJob(JobOf(job.seen));
     job.environment->PutObjects();
   }
-  if (job.reign) job.reign->Take(job::Change(job::JobChanged{job.seen->job}));
+  if (job.reign) job.reign->Take(job::Change(job::JobChanged{job::SharedJob(JobOf(job.seen))}));
 }
 
 void Shard::OnInput(Job& job, Input input) {
   if (job.reign) return job.reign->Take(std::move(input));
   if (const auto* change = std::get_if<job::Change>(&input)) {
     if (const auto* pod = std::get_if<job::PodChanged>(change)) {
-      job.pods.insert_or_assign(pod->pod->name, pod->pod);
+      job.pods.Put(pod->pod);
     } else if (const auto* gone = std::get_if<job::PodDeleted>(change)) {
-      job.pods.erase(gone->pod.name);
+      job.pods.Remove(gone->pod.name);
     }
   }
 }
@@ -195,7 +195,7 @@ void Shard::WriteConditions(const Job& job, const job::Plan& plan) {
     condition.last_transition_time = options_.services.access.clock.WallNow();
     api::SetCondition(status.conditions, std::move(condition));
   }
-  environment.WriteStatus(status);
+  environment.WriteStatus(std::move(status));
 }
 
 // The spec is not the one that the job trains by: a reign would welcome members with it.
@@ -206,7 +206,7 @@ void Shard::Hold(Job& job) {
   observed.on_cluster = true;
   observed.spec_hash = api::FrozenHash(observed.job.spec);
   observed.template_hash = api::TemplateHash(observed.job.spec);
-  for (const auto& [name, pod] : job.pods) observed.pods.push_back(*pod);
+  for (const job::SharedPod& pod : job.pods) observed.pods.push_back(*pod);
   WriteConditions(job, job::MakePlan(observed, clock.WallNow()));
   job.open_at = clock.Now() + kMostWait;
 }
@@ -262,7 +262,7 @@ std::unique_ptr<AuditLog> Shard::OpenAudit(const api::TrainingJob& job, bool fir
 void Shard::Begin(Job& job, std::optional<api::Record> record) {
   const KubeServices& services = options_.services;
   const api::TrainingJob& seen = job.seen->job;
-  job::Listed listed{seen, {}, Incarnations(seen.status), true};
+  job::Listed listed{job::SharedJob(JobOf(job.seen)), {}, Incarnations(seen.status), true};
   for (const auto& [name, node] : nodes_) listed.nodes.push_back(node);
   const bool resumes = record && HasTrained(seen.status);
   auto audit = OpenAudit(seen, !record);
@@ -337,7 +337,7 @@ void Shard::TendEnded(Job& job) {
   job::Observed observed;
   observed.job = job.seen->job;
   observed.on_cluster = true;
-  for (const auto& [name, pod] : job.pods) observed.pods.push_back(*pod);
+  for (const job::SharedPod& pod : job.pods) observed.pods.push_back(*pod);
   const job::Plan plan = job::MakePlan(observed, services.access.clock.WallNow());
   for (const job::DeletePod& wanted : plan.deletes) job.environment->DeletePod(wanted);
   if (plan.delete_job) job.environment->DeleteJob(*plan.delete_job);

@@ -45,7 +45,7 @@ void TakeRecord(const membership::Snapshot& snapshot, base::WallTime now,
 }  // namespace
 
 api::TrainingJobStatus MakeStatus(const StatusInputs& in) {
-  api::TrainingJobStatus status = in.job.status;
+  api::TrainingJobStatus status = in.written;
   status.observed_generation = in.job.generation;
   status.state = in.plan.state;
   for (api::Condition condition : in.plan.conditions) {

@@ -12,7 +12,8 @@
 namespace muster::app {
 
 struct StatusInputs {
-  const api::TrainingJob& job;  // with the status as written last
+  const api::TrainingJob& job;
+  const api::TrainingJobStatus& written;  // last
   const job::Plan& plan;
   const membership::Snapshot& snapshot;
   api::Progress progress;

@@ -9,22 +9,26 @@
 #include <vector>
 
 #include "operator/api/training_job.h"
+#include "operator/base/shared.h"
 #include "operator/job/observed.h"
 
 namespace muster::job {
 
+using SharedJob = base::Shared<api::TrainingJob>;
+using SharedStatus = base::Shared<api::TrainingJobStatus>;
+
 struct Listed {
-  api::TrainingJob job;
-  std::vector<Pod> pods;
+  SharedJob job;
+  std::vector<Pod> pods = {};
   // By ordinal, of pods that are there no more: an id is never used twice.
-  std::map<std::int32_t, std::int32_t> highest_incarnation;
+  std::map<std::int32_t, std::int32_t> highest_incarnation = {};
   // Not one machine (Observed::on_cluster), with the nodes that the pods are on.
   bool on_cluster = false;
   std::vector<Node> nodes = {};
   friend bool operator==(const Listed&, const Listed&) = default;
 };
 struct JobChanged {
-  api::TrainingJob job;
+  SharedJob job;
   friend bool operator==(const JobChanged&, const JobChanged&) = default;
 };
 struct PodChanged {  // new or other than before

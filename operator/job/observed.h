@@ -8,14 +8,15 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "operator/api/training_job.h"
 #include "operator/base/ids.h"
+#include "operator/base/shared.h"
 #include "operator/base/time.h"
 
 namespace muster::job {
@@ -48,18 +49,37 @@ struct Pod {
   friend bool operator==(const Pod&, const Pod&) = default;
 };
 
-// A pod that is known in several places and kept once: a fleet has tens of thousands. Equal when what
-// they hold is.
-class SharedPod {
+using SharedPod = base::Shared<Pod>;
+
+// By name, which is not kept a second time.
+struct ByName {
+  using is_transparent = void;
+  bool operator()(const SharedPod& a, const SharedPod& b) const { return a->name < b->name; }
+  bool operator()(const SharedPod& a, const std::string& b) const { return a->name < b; }
+  bool operator()(const std::string& a, const SharedPod& b) const { return a < b->name; }
+};
+class Pods {
  public:
-  SharedPod(Pod pod) : pod_(std::make_shared<const Pod>(std::move(pod))) {}
-  explicit SharedPod(std::shared_ptr<const Pod> pod) : pod_(std::move(pod)) {}
-  const Pod& operator*() const { return *pod_; }
-  const Pod* operator->() const { return pod_.get(); }
-  friend bool operator==(const SharedPod& a, const SharedPod& b) { return *a == *b; }
+  auto begin() const { return pods_.begin(); }
+  auto end() const { return pods_.end(); }
+  bool empty() const { return pods_.empty(); }
+  // Null: there is none of this name. Until the next change.
+  const Pod* Find(const std::string& name) const {
+    auto it = pods_.find(name);
+    return it == pods_.end() ? nullptr : &**it;
+  }
+  // In place of the one of its name.
+  void Put(SharedPod pod) {
+    Remove(pod->name);
+    pods_.insert(std::move(pod));
+  }
+  void Remove(const std::string& name) {
+    auto it = pods_.find(name);
+    if (it != pods_.end()) pods_.erase(it);
+  }
 
  private:
-  std::shared_ptr<const Pod> pod_;
+  std::set<SharedPod, ByName> pods_;
 };
 
 // Asked to go, by a deletion or by a notice of one (DisruptionTarget); its process may still run.

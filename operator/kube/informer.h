@@ -33,9 +33,8 @@ struct InformerOptions {
   ListWatchOptions list_watch;
   // An object that it cannot read is told as a problem, and taken for absent.
   std::function<absl::StatusOr<T>(const Json& object)> project;
-  std::function<std::string(const T&)> index;  // of the store; may be empty
-  OnDelta<T> on_delta;                         // may be empty
-  std::function<void()> on_synced;             // once, after the first list's deltas; may be empty
+  OnDelta<T> on_delta;              // may be empty
+  std::function<void()> on_synced;  // once, after the first list's deltas; may be empty
   std::function<void(const std::string&)> on_problem;  // may be empty
   std::uint64_t seed = 0;                              // of the jitter
 };
@@ -45,9 +44,7 @@ class Informer final {
  public:
   // `client` and `clock` outlive it. Starts at once.
   Informer(const Client& client, const runtime::Clock& clock, InformerOptions<T> options)
-      : options_(std::move(options)),
-        store_(options_.index),
-        thread_([this, &client, &clock](std::stop_token stop) {
+      : options_(std::move(options)), thread_([this, &client, &clock](std::stop_token stop) {
           RunListWatch(client, options_.list_watch, MakeSink(), clock,
                        base::SplitMix(options_.seed), std::move(stop));
         }) {}
@@ -91,8 +88,7 @@ class Informer final {
       }
       return false;
     }
-    out.push_back(
-        {std::move(meta.key), std::move(meta.uid), std::move(meta.version), std::move(*value)});
+    out.push_back({std::move(meta.key), std::move(meta.uid), std::move(*value)});
     return true;
   }
 

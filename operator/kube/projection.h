@@ -23,10 +23,7 @@ inline constexpr std::size_t kMostMessageBytes = 1024;
 
 struct PodRecord {
   job::Pod pod;
-  std::string ns;
-  std::string job_name;        // label
   std::string controller_uid;  // of the controlling owner; empty: none
-  std::string ip;
   friend bool operator==(const PodRecord&, const PodRecord&) = default;
 };
 // InvalidArgument when it is no pod of ours (no member label).

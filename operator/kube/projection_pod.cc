@@ -156,9 +156,7 @@ absl::StatusOr<PodRecord> ProjectPod(const Json& object) {
   job::Pod& pod = record.pod;
   pod.name = TextAt(object, {"metadata", "name"});
   pod.uid = TextAt(object, {"metadata", "uid"});
-  record.ns = TextAt(object, {"metadata", "namespace"});
   const Json& labels = At(object, {"metadata", "labels"});
-  record.job_name = TextAt(labels, {kJobNameLabel});
   const auto member = base::ParseMemberId(TextAt(labels, {kMemberLabel}));
   if (!member.ok()) {
     return base::Annotate(member.status(), std::string("label ") + kMemberLabel);
@@ -166,7 +164,6 @@ absl::StatusOr<PodRecord> ProjectPod(const Json& object) {
   pod.member = *member;
   record.controller_uid = ControllerUid(object);
   pod.node = TextAt(object, {"spec", "nodeName"});
-  record.ip = TextAt(object, {"status", "podIP"});
   pod.phase = PhaseOf(TextAt(object, {"status", "phase"}));
   MUSTER_RETURN_IF_ERROR(ReadTime(object, {"metadata", "deletionTimestamp"}, pod.deletion_time));
   pod.deleting = pod.deletion_time.has_value();

@@ -1,12 +1,9 @@
-// What an informer knows of a kind: a projection of each object, by key, and by an index if asked
-// for.
+// What an informer knows of a kind: a projection of each object, by key.
 //
 // Any thread reads; the informer's alone writes. What is read is a value that never changes. An
 // entry costs its projection and some 150 bytes.
 #pragma once
 
-#include <functional>
-#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -22,7 +19,6 @@ template <typename T>
 struct Stored {
   ObjectKey key;
   std::string uid;
-  std::string version;  // metadata.resourceVersion
   T value;
 };
 template <typename T>
@@ -49,8 +45,7 @@ struct ByKey {
 template <typename T>
 class Store {
  public:
-  // `index` names the group that a value belongs to (its job, say); empty: none.
-  explicit Store(std::function<std::string(const T&)> index = nullptr) : index_(std::move(index)) {}
+  Store() = default;
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
@@ -64,12 +59,6 @@ class Store {
     runtime::MutexLock lock(mutex_);
     return {entries_.begin(), entries_.end()};
   }
-  std::vector<StoredPtr<T>> InGroup(const std::string& group) const {
-    runtime::MutexLock lock(mutex_);
-    auto it = groups_.find(group);
-    if (it == groups_.end()) return {};
-    return {it->second.begin(), it->second.end()};
-  }
   std::size_t size() const {
     runtime::MutexLock lock(mutex_);
     return entries_.size();
@@ -78,7 +67,7 @@ class Store {
   // ---- the informer's. Deltas come in the order in which they are to be told.
 
   // Another uid under the same name is a removal and an addition. A value that is equal gives no
-  // delta: only its version moves on.
+  // delta, and the entry that is known stays: whoever was told of it has the same, and not a copy.
   std::vector<Delta<T>> Put(Stored<T> entry) {
     runtime::MutexLock lock(mutex_);
     std::vector<Delta<T>> deltas;
@@ -116,35 +105,25 @@ class Store {
       RemoveLocked(entry.key, deltas);
       it = entries_.end();
     }
-    const auto after = std::make_shared<const Stored<T>>(std::move(entry));
     StoredPtr<T> before;
     if (it != entries_.end()) {
+      if ((*it)->value == entry.value) return;
       before = *it;
-      Erase(it);
+      entries_.erase(it);
     }
+    const auto after = std::make_shared<const Stored<T>>(std::move(entry));
     entries_.insert(after);
-    if (index_) groups_[index_(after->value)].insert(after);
-    if (before == nullptr || before->value != after->value) deltas.push_back({before, after});
+    deltas.push_back({before, after});
   }
   void RemoveLocked(const ObjectKey& key, std::vector<Delta<T>>& deltas) MUSTER_REQUIRES(mutex_) {
     auto it = entries_.find(key);
     if (it == entries_.end()) return;
     deltas.push_back({*it, nullptr});
-    Erase(it);
-  }
-  void Erase(typename Entries::iterator entry) MUSTER_REQUIRES(mutex_) {
-    if (index_) {
-      auto group = groups_.find(index_((*entry)->value));
-      group->second.erase(group->second.find((*entry)->key));
-      if (group->second.empty()) groups_.erase(group);
-    }
-    entries_.erase(entry);
+    entries_.erase(it);
   }
 
-  const std::function<std::string(const T&)> index_;
   mutable runtime::Mutex mutex_;
   Entries entries_ MUSTER_GUARDED_BY(mutex_);
-  std::map<std::string, Entries> groups_ MUSTER_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster::kube

@@ -41,7 +41,10 @@ struct Opening {
   std::map<std::int32_t, std::int32_t> highest_incarnation;  // by ordinal, of this run
   friend bool operator==(const Opening&, const Opening&) = default;
 };
-using job::JobChanged;
+struct JobChanged {
+  api::TrainingJob job;
+  friend bool operator==(const JobChanged&, const JobChanged&) = default;
+};
 struct PodChanged {
   job::Pod pod;
   friend bool operator==(const PodChanged&, const PodChanged&) = default;

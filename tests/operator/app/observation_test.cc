@@ -20,12 +20,12 @@ job::Pod Pod(std::int32_t ordinal, std::int32_t incarnation = 0) {
   return pod;
 }
 
-job::Listed Listed() {
-  job::Listed listed;
-  listed.job.spec.workers.replicas = 2;
-  listed.job.spec.training.steps = 10;
-  listed.pods = {Pod(0), Pod(1)};
-  return listed;
+job::Listed Listed(api::TrainingJobStatus status = {}) {
+  api::TrainingJob job;
+  job.spec.workers.replicas = 2;
+  job.spec.training.steps = 10;
+  job.status = std::move(status);
+  return {std::move(job), {Pod(0), Pod(1)}};
 }
 
 std::vector<std::string> Words(const std::vector<Event>& events) {
@@ -164,9 +164,10 @@ TEST(ObservationTest, ANodeThatIsNotReadyIsAHintForEachMemberOnItAndTakenBack) {
 }
 
 TEST(ObservationTest, KeepsOnlyNodesThatItsPodsOrLossesName) {
-  job::Listed listed = Listed();
+  api::TrainingJobStatus status;
+  status.failures = {{base::WallTime(), {5, 0}, "lost", "HeartbeatTimeout", -1, true}};
+  job::Listed listed = Listed(status);
   listed.pods[0].node = "mine";
-  listed.job.status.failures = {{base::WallTime(), {5, 0}, "lost", "HeartbeatTimeout", -1, true}};
   Observation o(listed, false);
   for (const char* name : {"mine", "lost", "other"}) {
     job::Node node;
@@ -236,9 +237,10 @@ TEST(ObservationTest, MembersOfARecordWithoutAPodAreGone) {
 }
 
 TEST(ObservationTest, NobodyWaitsForAMemberWhoseLossWasWrittenDown) {
-  job::Listed listed = Listed();
+  api::TrainingJobStatus status;
+  status.failures = {{{}, {1, 0}, "n1", "StreamLost", -1, false}};
+  job::Listed listed = Listed(status);
   listed.on_cluster = true;
-  listed.job.status.failures = {{{}, {1, 0}, "n1", "StreamLost", -1, false}};
   api::Record record;
   record.newest = {base::Epoch(2), {{0, 0}, {1, 0}}};
   EXPECT_THAT(Words(Observation(listed, true).LostMembers(record)),
@@ -318,9 +320,10 @@ TEST(ObservationTest, RemembersWhatAViewHasReached) {
 }
 
 TEST(ObservationTest, ASuccessorKnowsThatTheJobHasTrained) {
-  job::Listed listed = Listed();
-  listed.job.status.state = api::JobState::kDegraded;
-  listed.job.status.members = listed.job.status.desired_members = 2;
+  api::TrainingJobStatus status;
+  status.state = api::JobState::kDegraded;
+  status.members = status.desired_members = 2;
+  const job::Listed listed = Listed(status);
   EXPECT_TRUE(Observation(listed, true).Observe({}, {}).membership.had_view);
   EXPECT_EQ(Observation(listed, true).Observe({}, {}).membership.reached, 2);
   EXPECT_FALSE(Observation(listed, false).Observe({}, {}).membership.had_view);
@@ -336,7 +339,7 @@ TEST(ObservationTest, AChangedJobKeepsTheStatusThatWeWrote) {
   job.status.members = 0;
   EXPECT_TRUE(o.OnChange(job::JobChanged{job}, {}).empty());
   EXPECT_EQ(o.job().spec.workers.replicas, 5);
-  EXPECT_EQ(o.job().status.members, 2);
+  EXPECT_EQ(o.status().members, 2);
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ class PlayedEnvironment final : public Environment {
   void DeletePod(const job::DeletePod& wanted) override { deletes.push_back(wanted); }
   bool IsUnderWay(const std::string&) const override { return under_way; }
   void DeleteJob(const job::Verdict& why) override { deleted_jobs.push_back(why); }
-  void WriteStatus(const api::TrainingJobStatus& status) override { statuses.push_back(status); }
+  void WriteStatus(job::SharedStatus status) override { statuses.push_back(*status); }
   void Tell(job::Report report) override { reports.push_back(std::move(report)); }
   void Persist(membership::Persist persist) override { persists.push_back(std::move(persist)); }
   absl::Status Listen() override {

@@ -32,7 +32,7 @@ struct Known {
     snapshot.size = 4;
   }
   api::TrainingJobStatus Make(double now) {
-    return MakeStatus({job, plan, snapshot, {}, {}, rescales, 4, image, 20, At(now)});
+    return MakeStatus({job, job.status, plan, snapshot, {}, {}, rescales, 4, image, 20, At(now)});
   }
 };
 

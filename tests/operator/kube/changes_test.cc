@@ -24,7 +24,7 @@ StoredPtr<PodRecord> StoredPod(const std::string& name, const std::string& node,
              controller + "','controller':true}]},'spec':{'nodeName':'" + node +
              "','containers':[{'name':'worker'}]},'status':" + status + "}"));
   EXPECT_TRUE(record.ok()) << base::Message(record.status());
-  Stored<PodRecord> stored{{"ns", name}, "uid-" + name, "1", *record};
+  Stored<PodRecord> stored{{"ns", name}, "uid-" + name, *record};
   return std::make_shared<const Stored<PodRecord>>(std::move(stored));
 }
 
@@ -90,7 +90,7 @@ TEST(ChangeOfPodTest, IsThePodAsItIsNowOrTheOneThatIsGone) {
 }
 
 TEST(ChangeOfNodeTest, ADeletedNodeIsGone) {
-  Stored<NodeRecord> stored{{"", "n1"}, "u", "1", Node("n1")};
+  Stored<NodeRecord> stored{{"", "n1"}, "u", Node("n1")};
   const auto node = std::make_shared<const Stored<NodeRecord>>(std::move(stored));
   EXPECT_EQ(ChangeOfNode({nullptr, node}, {}),
             job::Change(job::NodeChanged{MakeNode(node->value, {})}));

@@ -57,10 +57,7 @@ TEST(ProjectPodTest, ARunningPodWhole) {
   expected.pod.phase = job::PodPhase::kRunning;
   expected.pod.start_time = kEight;
   expected.pod.conditions = {"Ready", "PodScheduled"};
-  expected.ns = "ns";
-  expected.job_name = "j";
   expected.controller_uid = "ju";
-  expected.ip = "10.1.2.3";
   expected.pod.ready = true;
   EXPECT_EQ(record, expected);
 }

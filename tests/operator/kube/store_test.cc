@@ -8,9 +8,8 @@ namespace {
 
 using Texts = std::vector<std::string>;
 
-Stored<std::string> Entry(std::string name, std::string value, std::string uid = "u",
-                          std::string version = "1") {
-  return {{"ns", std::move(name)}, std::move(uid), std::move(version), std::move(value)};
+Stored<std::string> Entry(std::string name, std::string value, std::string uid = "u") {
+  return {{"ns", std::move(name)}, std::move(uid), std::move(value)};
 }
 
 // "+a=1", "-a=1", "a=1>2", in order.
@@ -37,11 +36,14 @@ TEST(StoreTest, TellsWhatIsNewWhatChangedAndWhatIsGone) {
   EXPECT_EQ(store.size(), 0u);
 }
 
-TEST(StoreTest, AnEqualValueIsNoNewsButItsVersionIsKept) {
+TEST(StoreTest, AnEqualValueIsNoNewsAndWhatWasToldOfStays) {
   Store<std::string> store;
-  store.Put(Entry("a", "1", "u", "5"));
-  EXPECT_EQ(Told(store.Put(Entry("a", "1", "u", "6"))), Texts{});
-  EXPECT_EQ(store.Find({"ns", "a"})->version, "6");
+  const auto told = store.Put(Entry("a", "1"));
+  EXPECT_EQ(Told(store.Put(Entry("a", "1"))), Texts{});
+  std::vector<Stored<std::string>> list;
+  list.push_back(Entry("a", "1"));
+  EXPECT_EQ(Told(store.ReplaceAll(std::move(list))), Texts{});
+  EXPECT_EQ(store.Find({"ns", "a"}), told.front().after);
 }
 
 TEST(StoreTest, AnotherUidUnderTheSameNameIsARemovalAndAnAddition) {
@@ -55,7 +57,7 @@ TEST(StoreTest, AListTellsRemovalsFirstAndThenWhatIsDifferent) {
   Store<std::string> store;
   for (const char* name : {"a", "b", "c", "d"}) store.Put(Entry(name, "1", "u"));
   std::vector<Stored<std::string>> list;
-  list.push_back(Entry("b", "1", "u", "9"));
+  list.push_back(Entry("b", "1"));
   list.push_back(Entry("c", "2"));
   list.push_back(Entry("d", "1", "other"));
   list.push_back(Entry("e", "1"));
@@ -74,31 +76,10 @@ TEST(StoreTest, AReadValueDoesNotChangeUnderItsReader) {
   EXPECT_EQ(store.Find({"ns", "a"})->value, "2");
 }
 
-TEST(StoreTest, GroupsFollowTheValueAndAreForgottenWhenEmpty) {
-  Store<std::string> store([](const std::string& value) { return value.substr(0, 1); });
-  store.Put(Entry("a", "x1"));
-  store.Put(Entry("b", "x2"));
-  store.Put(Entry("c", "y1"));
-  const auto names = [&](const std::string& group) {
-    Texts out;
-    for (const auto& entry : store.InGroup(group)) out.push_back(entry->key.name);
-    return out;
-  };
-  EXPECT_EQ(names("x"), (Texts{"a", "b"}));
-  store.Put(Entry("b", "y2"));
-  EXPECT_EQ(names("x"), Texts{"a"});
-  EXPECT_EQ(names("y"), (Texts{"b", "c"}));
-  store.Put(Entry("a", "z1", "other uid"));
-  EXPECT_EQ(names("x"), Texts{});
-  store.Remove({"ns", "a"});
-  EXPECT_EQ(names("z"), Texts{});
-  EXPECT_EQ(names("no such group"), Texts{});
-}
-
 TEST(StoreTest, NamespacesKeepEqualNamesApart) {
   Store<std::string> store;
-  store.Put({{"one", "a"}, "u1", "1", "1"});
-  store.Put({{"two", "a"}, "u2", "1", "2"});
+  store.Put({{"one", "a"}, "u1", "1"});
+  store.Put({{"two", "a"}, "u2", "2"});
   EXPECT_EQ(store.size(), 2u);
   EXPECT_EQ(store.Find({"two", "a"})->value, "2");
 }

@@ -21,7 +21,6 @@ TokenReview Good() {
 
 PodRecord Pod() {
   PodRecord pod;
-  pod.ns = "team";
   pod.pod.name = "job-0-x";
   pod.pod.uid = "pod-uid";
   pod.pod.member = {0, 2};
