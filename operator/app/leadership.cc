@@ -101,10 +101,11 @@ struct Leadership::Impl {
     informing.project = kube::ProjectJob;
     informing.on_delta = [this](const kube::Delta<kube::JobRecord>& delta) {
       if (delta.removed()) {
-        ShardOf(delta.before->uid).Post({delta.before->uid, JobGone{}});
+        const std::string& uid = delta.before->Uid();
+        ShardOf(uid).Post({uid, JobGone{}});
       } else {
-        const JobSeen::Job job(delta.after, &delta.after->value);
-        ShardOf(delta.after->uid).Post({delta.after->uid, JobSeen{job}});
+        const std::string& uid = delta.after->Uid();
+        ShardOf(uid).Post({uid, JobSeen{delta.after}});
       }
     };
     return std::make_unique<kube::Informer<kube::JobRecord>>(options.client, options.clock,
@@ -148,7 +149,7 @@ struct Leadership::Impl {
     for (const auto& informer : pods) {
       if (known == nullptr) known = informer->store().Find(pod.key);
     }
-    return kube::CheckClaim(pod, known == nullptr ? nullptr : &known->value, claim);
+    return kube::CheckClaim(pod, known.get(), claim);
   }
 
   const Options options;

@@ -40,7 +40,7 @@ Observation::Observation(job::Listed listed, bool resumes_reign, job::Pods share
       resumes_reign_(resumes_reign) {
   for (job::Pod& pod : listed.pods) pods_.Put(std::move(pod));
   for (const job::SharedPod& pod : pods_) SeeIncarnation(pod->member);
-  for (job::Node& node : listed.nodes) nodes_.insert_or_assign(node.name, std::move(node));
+  for (const job::Node& node : listed.nodes) OnNode(node);
   had_view_ = resumes_reign && IsRunningState(status_->state);
   if (had_view_ && status_->members == status_->desired_members) {
     reached_ = status_->members;
@@ -90,9 +90,11 @@ void Observation::OnRefused(const job::PodRefused& refused, base::WallTime now) 
   it->second = {refused.member, refused.reason, refused.message, times, now};
 }
 
-// Everybody is told of every node; what nobody asks about is not kept.
+// Everybody is told of every node. Kept are those that pods or losses name, and those where a new pod
+// had better not go, or has gone already and the watch does not say so yet: not thousands by each job.
 void Observation::OnNode(const job::Node& node) {
-  if (NamesNode(node.name)) {
+  const bool troubled = node.suspect() || node.cordoned || !node.fault.empty();
+  if ((troubled && !node.gone) || NamesNode(node.name)) {
     nodes_.insert_or_assign(node.name, node);
   } else {
     nodes_.erase(node.name);

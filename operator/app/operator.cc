@@ -18,6 +18,7 @@
 #include "operator/kube/lease_store.h"
 #include "operator/runtime/bounded_queue.h"
 #include "operator/runtime/entropy.h"
+#include "operator/runtime/free_memory.h"
 #include "operator/runtime/http_endpoint.h"
 #include "operator/runtime/signals.h"
 
@@ -25,6 +26,7 @@ namespace muster::app {
 namespace {
 
 constexpr int kMostArenas = 1;  // of malloc
+constexpr base::Duration kTidyEvery = std::chrono::seconds(30);
 
 struct Lead {};
 struct Follow {
@@ -154,6 +156,11 @@ class Operator final {
     }
     auto turn = turns_.PopUntil(clock_.Now() + std::chrono::milliseconds(100));
     synced_ = leadership_ != nullptr && leadership_->Synced();
+    // What a burst has needed: a thousand jobs at once, a leadership that is over.
+    if (clock_.Now() >= tidy_at_) {
+      runtime::ReturnFreeMemory();
+      tidy_at_ = clock_.Now() + kTidyEvery;
+    }
     return turn;
   }
 
@@ -202,6 +209,7 @@ class Operator final {
   runtime::Metrics metrics_;
   FleetMetrics fleet_;
   Turns turns_{16, runtime::WhenFull::kBlock};
+  base::Time tidy_at_;
   std::atomic<bool> leads_ = false;
   std::atomic<bool> synced_ = false;
   std::atomic<bool> knows_holder_ = false;

@@ -79,18 +79,18 @@ job::Node MakeGoneNode(const std::string& name) {
 }
 
 const std::string& ControllerOf(const Delta<PodRecord>& delta) {
-  return (delta.removed() ? delta.before : delta.after)->value.controller_uid;
+  return (delta.removed() ? delta.before : delta.after)->controller_uid;
 }
 
 job::Change ChangeOfPod(const Delta<PodRecord>& delta) {
-  if (delta.removed()) return job::PodDeleted{delta.before->value.pod};
+  if (delta.removed()) return job::PodDeleted{delta.before->pod};
   // The store's own.
-  return job::PodChanged{job::SharedPod({delta.after, &delta.after->value.pod})};
+  return job::PodChanged{job::SharedPod({delta.after, &delta.after->pod})};
 }
 
 job::Change ChangeOfNode(const Delta<NodeRecord>& delta, const FaultSigns& signs) {
-  if (delta.removed()) return job::NodeChanged{MakeGoneNode(delta.before->value.name)};
-  return job::NodeChanged{MakeNode(delta.after->value, signs)};
+  if (delta.removed()) return job::NodeChanged{MakeGoneNode(delta.before->name)};
+  return job::NodeChanged{MakeNode(*delta.after, signs)};
 }
 
 std::optional<job::PodRefused> RefusalOf(const job::CreatePod& wanted, const absl::Status& status) {

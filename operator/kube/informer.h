@@ -69,7 +69,7 @@ class Informer final {
       if (!synced_.exchange(true) && options_.on_synced) options_.on_synced();
     };
     sink.on_put = [this](const Json& object) {
-      std::vector<Stored<T>> read;
+      std::vector<T> read;
       // What cannot be read any more is better absent than stale.
       Tell(Read(object, read) ? store_.Put(std::move(read.front()))
                               : store_.Remove(MetaOf(object).key));
@@ -79,16 +79,15 @@ class Informer final {
     return sink;
   }
 
-  bool Read(const Json& object, std::vector<Stored<T>>& out) {
-    ObjectMeta meta = MetaOf(object);
+  bool Read(const Json& object, std::vector<T>& out) {
     absl::StatusOr<T> value = options_.project(object);
     if (!value.ok()) {
       if (options_.on_problem) {
-        options_.on_problem(ToString(meta.key) + ": " + base::Message(value.status()));
+        options_.on_problem(ToString(MetaOf(object).key) + ": " + base::Message(value.status()));
       }
       return false;
     }
-    out.push_back({std::move(meta.key), std::move(meta.uid), std::move(*value)});
+    out.push_back(std::move(*value));
     return true;
   }
 
@@ -99,7 +98,7 @@ class Informer final {
 
   const InformerOptions<T> options_;
   Store<T> store_;
-  std::vector<Stored<T>> listed_;  // the thread's
+  std::vector<T> listed_;  // the thread's
   std::atomic<bool> synced_{false};
   std::jthread thread_;  // the last member: it ends before what it uses
 };

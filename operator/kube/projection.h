@@ -21,20 +21,27 @@ namespace muster::kube {
 // Texts from outside are cut here.
 inline constexpr std::size_t kMostMessageBytes = 1024;
 
+// What a Store asks of each: Key() and Uid().
+
 struct PodRecord {
   job::Pod pod;
+  std::string ns;
   std::string controller_uid;  // of the controlling owner; empty: none
+  KeyView Key() const { return {ns, pod.name}; }
+  const std::string& Uid() const { return pod.uid; }
   friend bool operator==(const PodRecord&, const PodRecord&) = default;
 };
 // InvalidArgument when it is no pod of ours (no member label).
 absl::StatusOr<PodRecord> ProjectPod(const Json& object);
 
-// Without its resourceVersion, which the store has: a write that changes nothing here is no news.
+// Without its resourceVersion: a write that changes nothing here is no news.
 struct JobRecord {
   api::TrainingJob job;
   bool deleting = false;
   // Set: spec or status could not be read, and only name, namespace and uid of `job` are true.
   std::string unreadable;
+  KeyView Key() const { return {job.ns, job.name}; }
+  const std::string& Uid() const { return job.uid; }
   friend bool operator==(const JobRecord&, const JobRecord&) = default;
 };
 // Fails only without metadata: an unreadable job must be told to its owner, not be overlooked.
@@ -56,6 +63,8 @@ struct NodeRecord {
   std::map<std::string, std::string> conditions;  // type to status, Ready among them
   std::string zone;
   std::string rack;
+  KeyView Key() const { return {"", name}; }
+  const std::string& Uid() const { return uid; }
   friend bool operator==(const NodeRecord&, const NodeRecord&) = default;
 };
 // There is no usual label for a rack: `rack_label` names the cluster's own; empty: none. Times are

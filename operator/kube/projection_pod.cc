@@ -156,6 +156,7 @@ absl::StatusOr<PodRecord> ProjectPod(const Json& object) {
   job::Pod& pod = record.pod;
   pod.name = TextAt(object, {"metadata", "name"});
   pod.uid = TextAt(object, {"metadata", "uid"});
+  record.ns = TextAt(object, {"metadata", "namespace"});
   const Json& labels = At(object, {"metadata", "labels"});
   const auto member = base::ParseMemberId(TextAt(labels, {kMemberLabel}));
   if (!member.ok()) {

@@ -45,6 +45,14 @@ struct ObjectKey {
   std::string name;
   friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;
 };
+// The same, of somebody who keeps the words.
+struct KeyView {
+  std::string_view ns;
+  std::string_view name;
+  KeyView(std::string_view in, std::string_view named) : ns(in), name(named) {}
+  KeyView(const ObjectKey& key) : ns(key.ns), name(key.name) {}
+  friend auto operator<=>(const KeyView&, const KeyView&) = default;
+};
 // "namespace/name", or the name alone.
 std::string ToString(const ObjectKey& key);
 

@@ -54,7 +54,7 @@ void Core::AdvanceWrites() {
   next.kernel_family = kernel_family;
   next.build_id = build_id;
   next.data_digest = data_digest;
-  in_flight = write;
+  in_flight = std::make_unique<const Write>(write);
   retry_at.reset();
   ++unanswered_writes;
   out.push_back(Persist{write.expected, write.next});

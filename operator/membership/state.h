@@ -10,6 +10,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -258,9 +259,9 @@ struct Core {
   // What the record holds, as far as known, and the write in flight.
   std::optional<api::Record> record;
   base::Term term;
-  std::optional<Write> in_flight;
-  std::optional<base::Time> retry_at;  // the write came back Unknown
-  std::int32_t unanswered_writes = 0;  // Persist commands less Persisted events
+  std::unique_ptr<const Write> in_flight;  // two records: only while there is one
+  std::optional<base::Time> retry_at;      // the write came back Unknown
+  std::int32_t unanswered_writes = 0;      // Persist commands less Persisted events
   bool want_term = false;
   std::optional<FormedView> formed;  // waits to be persisted, or is in flight
   std::optional<api::CheckpointRef> checkpoint_to_write;

@@ -163,20 +163,33 @@ TEST(ObservationTest, ANodeThatIsNotReadyIsAHintForEachMemberOnItAndTakenBack) {
   EXPECT_THAT(Words(o.Hints(both, After(4))), testing::IsEmpty());
 }
 
-TEST(ObservationTest, KeepsOnlyNodesThatItsPodsOrLossesName) {
+TEST(ObservationTest, KeepsOnlyNodesThatItsPodsOrLossesNameAndThoseInTrouble) {
   api::TrainingJobStatus status;
   status.failures = {{base::WallTime(), {5, 0}, "lost", "HeartbeatTimeout", -1, true}};
   job::Listed listed = Listed(status);
   listed.pods[0].node = "mine";
-  Observation o(listed, false);
-  for (const char* name : {"mine", "lost", "other"}) {
-    job::Node node;
-    node.name = name;
-    o.OnChange(job::NodeChanged{node}, {});
+  std::vector<job::Node> nodes;
+  for (const char* name : {"mine", "lost", "other", "cordoned", "silent", "faulty", "deleted"}) {
+    nodes.emplace_back().name = name;
   }
-  std::vector<std::string> names;
-  for (const auto& [name, node] : o.Observe({}, {}).nodes) names.push_back(name);
-  EXPECT_THAT(names, testing::ElementsAre("lost", "mine"));
+  nodes[3].cordoned = true;
+  nodes[4].ready = false;
+  nodes[5].fault = "the taint nvidia.com/gpu-fault";
+  nodes[6].gone = true;
+  const auto kept = [](Observation& o) {
+    std::vector<std::string> names;
+    for (const auto& [name, node] : o.Observe({}, {}).nodes) names.push_back(name);
+    return names;
+  };
+  Observation told(listed, false);
+  for (const job::Node& node : nodes) told.OnChange(job::NodeChanged{node}, {});
+  EXPECT_THAT(kept(told), testing::ElementsAre("cordoned", "faulty", "lost", "mine", "silent"));
+  listed.nodes = nodes;
+  Observation begun(listed, false);
+  EXPECT_EQ(kept(begun), kept(told));
+  nodes[3].cordoned = false;
+  begun.OnChange(job::NodeChanged{nodes[3]}, {});
+  EXPECT_THAT(kept(begun), testing::ElementsAre("faulty", "lost", "mine", "silent"));
 }
 
 TEST(ObservationTest, RefusalsAreCountedUntilAPodIsTakenOrTheSpecChanges) {

@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
+#include "tests/operator/local/scratch.h"
+
 namespace muster::app {
 namespace {
 
@@ -316,6 +320,83 @@ TEST_F(ReignTest, ATimeoutThatIsChangedIsTheMembersToo) {
   reign->Take(Input(membership::Event(membership::Received{1, {{}, hello}})));
   ASSERT_THAT(environment_.sent, SizeIs(1));
   EXPECT_EQ(std::get<api::Welcome>(environment_.sent[0].message).heartbeat_timeout_seconds, 7);
+}
+
+// A coordinator that was frozen and has a successor must acknowledge nothing that is not in the audit.
+TEST_F(ReignTest, WhoeverFindsAnothersLinesInTheAuditReignsNoLongerAndAcknowledgesNothing) {
+  const local::Scratch scratch;
+  const std::string path = scratch.path() + "/audit.jsonl";
+  job_.spec.workers.replicas = job_.spec.workers.max_replicas = 1;
+  auto audit = AuditLog::Open(path);
+  ASSERT_TRUE(audit.ok());
+  auto reign = std::make_unique<Reign>(Reign::Options{{job_},
+                                                      "token",
+                                                      "",
+                                                      1,
+                                                      std::nullopt,
+                                                      std::move(*audit),
+                                                      environment_,
+                                                      metrics_,
+                                                      log_,
+                                                      clock_});
+  reign->Begin();
+  reign->Take(Answer(api::PersistOutcome::kOk));
+  reign->Turn();
+  for (const job::CreatePod& created : std::vector(environment_.creates)) {
+    reign->Take(Running(created));
+  }
+  const auto say = [&](api::MemberMessage message) {
+    reign->Take(Input(membership::Event(membership::Received{1, {{}, std::move(message)}})));
+  };
+  api::Hello hello;
+  hello.job_uid = job_.uid;
+  hello.token = "token";
+  hello.member = {0, 0};
+  hello.kernel_families = {"Haswell"};
+  say(hello);
+  say(api::Warm{"host:7000", "Haswell", "data", 10, 2.1});
+  const auto view = [&]() -> const api::View* {
+    for (const api::FromCoordinator& sent : environment_.sent) {
+      if (const auto* install = std::get_if<api::InstallView>(&sent.message)) return &install->view;
+    }
+    return nullptr;
+  };
+  std::size_t answered = 1;
+  for (int i = 0; i < 100 && view() == nullptr; ++i) {
+    clock_.Advance(milliseconds(20));
+    reign->Turn();
+    for (; answered < environment_.persists.size(); ++answered) {
+      reign->Take(Answer(api::PersistOutcome::kOk));
+    }
+  }
+  ASSERT_NE(view(), nullptr);
+  const base::Epoch epoch = view()->epoch;
+  say(api::Installed{epoch, base::Step(1), 0, 0.01, 0.02});
+  api::Committed committed;
+  committed.epoch = epoch;
+  committed.tokens = 128;
+  committed.slots_computed = 16;
+  const auto commit = [&](std::int64_t step) {
+    committed.step = base::Step(step);
+    say(committed);
+    clock_.Advance(milliseconds(20));
+    reign->Turn();
+  };
+  const auto acknowledged = [&] {
+    base::Step last;
+    for (const api::FromCoordinator& sent : environment_.sent) {
+      if (const auto* ack = std::get_if<api::CommitAck>(&sent.message)) last = ack->step;
+    }
+    return last;
+  };
+  commit(1);
+  ASSERT_EQ(acknowledged(), base::Step(1));
+  ASSERT_FALSE(reign->ended());
+  std::ofstream(path, std::ios::app) << "{\"step\":2}\n";  // the successor's
+  commit(2);
+  ASSERT_TRUE(reign->ended());
+  EXPECT_TRUE(absl::IsAborted(*reign->ended()));
+  EXPECT_EQ(acknowledged(), base::Step(1));
 }
 
 // The coordinator that ended the job may have died before its members heard of it.

@@ -24,8 +24,7 @@ StoredPtr<PodRecord> StoredPod(const std::string& name, const std::string& node,
              controller + "','controller':true}]},'spec':{'nodeName':'" + node +
              "','containers':[{'name':'worker'}]},'status':" + status + "}"));
   EXPECT_TRUE(record.ok()) << base::Message(record.status());
-  Stored<PodRecord> stored{{"ns", name}, "uid-" + name, *record};
-  return std::make_shared<const Stored<PodRecord>>(std::move(stored));
+  return std::make_shared<const PodRecord>(*record);
 }
 
 NodeRecord Node(const std::string& name, const std::string& spec = "{}",
@@ -82,18 +81,16 @@ TEST(MakeNodeTest, WhatOfANodeMattersToAPlan) {
 TEST(ChangeOfPodTest, IsThePodAsItIsNowOrTheOneThatIsGone) {
   const auto unbound = StoredPod("p", "");
   const auto bound = StoredPod("p", "n1");
-  EXPECT_EQ(ChangeOfPod({nullptr, unbound}), job::Change(job::PodChanged{unbound->value.pod}));
-  EXPECT_EQ(ChangeOfPod({unbound, bound}), job::Change(job::PodChanged{bound->value.pod}));
-  EXPECT_EQ(ChangeOfPod({bound, nullptr}), job::Change(job::PodDeleted{bound->value.pod}));
+  EXPECT_EQ(ChangeOfPod({nullptr, unbound}), job::Change(job::PodChanged{unbound->pod}));
+  EXPECT_EQ(ChangeOfPod({unbound, bound}), job::Change(job::PodChanged{bound->pod}));
+  EXPECT_EQ(ChangeOfPod({bound, nullptr}), job::Change(job::PodDeleted{bound->pod}));
   EXPECT_EQ(ControllerOf({bound, nullptr}), "ju");
   EXPECT_EQ(ControllerOf({nullptr, bound}), "ju");
 }
 
 TEST(ChangeOfNodeTest, ADeletedNodeIsGone) {
-  Stored<NodeRecord> stored{{"", "n1"}, "u", Node("n1")};
-  const auto node = std::make_shared<const Stored<NodeRecord>>(std::move(stored));
-  EXPECT_EQ(ChangeOfNode({nullptr, node}, {}),
-            job::Change(job::NodeChanged{MakeNode(node->value, {})}));
+  const auto node = std::make_shared<const NodeRecord>(Node("n1"));
+  EXPECT_EQ(ChangeOfNode({nullptr, node}, {}), job::Change(job::NodeChanged{MakeNode(*node, {})}));
   EXPECT_EQ(ChangeOfNode({node, nullptr}, {}), job::Change(job::NodeChanged{MakeGoneNode("n1")}));
 }
 
@@ -159,7 +156,7 @@ TEST(FailureRuleTest, AnExitCodeIsTheOneThatKubectlShows) {
     job::Observed observed;
     observed.job = *job;
     observed.on_cluster = true;
-    observed.pods = {pod->value.pod};
+    observed.pods = {pod->pod};
     const job::Plan plan = job::MakePlan(observed, base::WallTime(std::chrono::hours(1)));
     EXPECT_EQ(plan.fail_job.has_value(), fails) << shown;
     EXPECT_EQ(plan.fail_job.value_or(job::Verdict{}).reason, fails ? reasons::kFailurePolicy : "");

@@ -167,35 +167,50 @@ class Shelf {
   WireServer server_;
 };
 
+// A projection.
+struct Seen {
+  std::string ns;
+  std::string name;
+  std::string uid;
+  std::string value;
+  KeyView Key() const { return {ns, name}; }
+  const std::string& Uid() const { return uid; }
+  friend bool operator==(const Seen&, const Seen&) = default;
+};
+absl::StatusOr<Seen> See(const Json& object) {
+  return Seen{TextAt(object, {"metadata", "namespace"}), TextAt(object, {"metadata", "name"}),
+              TextAt(object, {"metadata", "uid"}), TextAt(object, {"value"})};
+}
+
 class InformerTest : public TransportTest {
  protected:
   // Deltas as "+a=1", "a=1>2", "-a=2", and "synced" in its place among them.
   void Start(std::int64_t page_size = 2) {
     transport_ = Make(Config(shelf_.url()));
     client_ = std::make_unique<Client>(*transport_);
-    InformerOptions<std::string> options;
+    InformerOptions<Seen> options;
     options.list_watch.resource = {"test", "v1", "things", "Thing"};
     options.list_watch.label_selector = "app=muster";
     options.list_watch.watch.page_size = page_size;
     options.list_watch.watch.least_wait = milliseconds(5);
     options.list_watch.watch.most_wait = milliseconds(50);
-    options.project = [](const Json& object) -> absl::StatusOr<std::string> {
+    options.project = [](const Json& object) -> absl::StatusOr<Seen> {
       const std::string value = TextAt(object, {"value"});
       if (value == "unreadable") return base::InvalidArgument("value is unreadable");
-      return value;
+      return See(object);
     };
-    options.on_delta = [this](const Delta<std::string>& delta) {
+    options.on_delta = [this](const Delta<Seen>& delta) {
       if (delta.added()) {
-        told_.Push("+" + delta.after->key.name + "=" + delta.after->value);
+        told_.Push("+" + delta.after->name + "=" + delta.after->value);
       } else if (delta.removed()) {
-        told_.Push("-" + delta.before->key.name + "=" + delta.before->value);
+        told_.Push("-" + delta.before->name + "=" + delta.before->value);
       } else {
-        told_.Push(delta.after->key.name + "=" + delta.before->value + ">" + delta.after->value);
+        told_.Push(delta.after->name + "=" + delta.before->value + ">" + delta.after->value);
       }
     };
     options.on_synced = [this] { told_.Push("synced"); };
     options.on_problem = [this](const std::string& problem) { problems_.Push(problem); };
-    informer_ = std::make_unique<Informer<std::string>>(*client_, kClock, std::move(options));
+    informer_ = std::make_unique<Informer<Seen>>(*client_, kClock, std::move(options));
   }
   void TearDown() override {
     told_.Close();
@@ -212,7 +227,7 @@ class InformerTest : public TransportTest {
   Told problems_{1000, runtime::WhenFull::kDropAndCount};
   std::unique_ptr<HttpTransport> transport_;
   std::unique_ptr<Client> client_;
-  std::unique_ptr<Informer<std::string>> informer_;
+  std::unique_ptr<Informer<Seen>> informer_;
 };
 
 TEST_F(InformerTest, ListsInPagesAndThenFollows) {
@@ -339,23 +354,21 @@ TEST_F(InformerTest, EndsAtOnceWhileItWatches) {
 }
 
 TEST_F(InformerTest, AFullQueueHoldsTheWatchBackAndLosesNothing) {
-  runtime::BoundedQueue<Delta<std::string>> queue(2, runtime::WhenFull::kBlock);
+  runtime::BoundedQueue<Delta<Seen>> queue(2, runtime::WhenFull::kBlock);
   transport_ = Make(Config(shelf_.url()));
   client_ = std::make_unique<Client>(*transport_);
-  InformerOptions<std::string> options;
+  InformerOptions<Seen> options;
   options.list_watch.resource = {"test", "v1", "things", "Thing"};
-  options.project = [](const Json& object) -> absl::StatusOr<std::string> {
-    return TextAt(object, {"value"});
-  };
+  options.project = See;
   options.on_delta = PushTo(queue);
-  informer_ = std::make_unique<Informer<std::string>>(*client_, kClock, std::move(options));
+  informer_ = std::make_unique<Informer<Seen>>(*client_, kClock, std::move(options));
   for (int i = 0; i < 100; ++i) shelf_.Put("n" + std::to_string(100 + i), "1");
   std::this_thread::sleep_for(milliseconds(100));
   EXPECT_LE(queue.size(), 2u);
   for (int i = 0; i < 100; ++i) {
     const auto delta = queue.PopUntil(kClock.Now() + seconds(20));
     ASSERT_TRUE(delta) << i;
-    EXPECT_EQ(delta->after->key.name, "n" + std::to_string(100 + i));
+    EXPECT_EQ(delta->after->name, "n" + std::to_string(100 + i));
   }
   shelf_.Put("z1", "1");
   shelf_.Put("z2", "1");

@@ -57,6 +57,7 @@ TEST(ProjectPodTest, ARunningPodWhole) {
   expected.pod.phase = job::PodPhase::kRunning;
   expected.pod.start_time = kEight;
   expected.pod.conditions = {"Ready", "PodScheduled"};
+  expected.ns = "ns";
   expected.controller_uid = "ju";
   expected.pod.ready = true;
   EXPECT_EQ(record, expected);
