@@ -51,13 +51,7 @@ struct Pod {
 
 using SharedPod = base::Shared<Pod>;
 
-// By name, which is not kept a second time.
-struct ByName {
-  using is_transparent = void;
-  bool operator()(const SharedPod& a, const SharedPod& b) const { return a->name < b->name; }
-  bool operator()(const SharedPod& a, const std::string& b) const { return a->name < b; }
-  bool operator()(const std::string& a, const SharedPod& b) const { return a < b->name; }
-};
+// A job's pods by name, which is not kept a second time.
 class Pods {
  public:
   auto begin() const { return pods_.begin(); }
@@ -79,6 +73,12 @@ class Pods {
   }
 
  private:
+  struct ByName {
+    using is_transparent = void;
+    bool operator()(const SharedPod& a, const SharedPod& b) const { return a->name < b->name; }
+    bool operator()(const SharedPod& a, const std::string& b) const { return a->name < b; }
+    bool operator()(const std::string& a, const SharedPod& b) const { return a < b->name; }
+  };
   std::set<SharedPod, ByName> pods_;
 };
 
