@@ -23,8 +23,6 @@ static_assert(std::endian::native == std::endian::little, "safetensors is little
 // Keys keep the order of the tensors' bytes, so that the file is a function of its content alone.
 using OrderedJson = nlohmann::ordered_json;
 
-// The format's own bound: longer headers are refused by every reader.
-constexpr std::uint64_t kMostHeaderBytes = 100'000'000;
 // A bound that no disk holds, so that sums of byte offsets cannot overflow.
 constexpr std::int64_t kMostElements = std::int64_t{1} << 56;
 

@@ -19,6 +19,9 @@
 
 namespace muster::checkpoint {
 
+// The format's own bound: longer headers are refused by every reader.
+inline constexpr std::uint64_t kMostHeaderBytes = 100'000'000;
+
 // A tensor of 32-bit floats, the only element type that our checkpoints hold.
 struct FloatTensor {
   std::string name;

@@ -4,9 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-
-#include "tests/operator/local/scratch.h"
+#include "tests/operator/app/played_reign.h"
 
 namespace muster::app {
 namespace {
@@ -18,96 +16,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-// Writes down what it is asked for; answers come from the test.
-class PlayedEnvironment final : public Environment {
- public:
-  std::string WorkerImage(const api::TrainingJob&) const override { return ""; }
-  void CreatePod(const job::CreatePod& wanted) override { creates.push_back(wanted); }
-  void DeletePod(const job::DeletePod& wanted) override { deletes.push_back(wanted); }
-  bool IsUnderWay(const std::string&) const override { return under_way; }
-  void DeleteJob(const job::Verdict& why) override { deleted_jobs.push_back(why); }
-  void WriteStatus(job::SharedStatus status) override { statuses.push_back(*status); }
-  void Tell(job::Report report) override { reports.push_back(std::move(report)); }
-  void Persist(membership::Persist persist) override { persists.push_back(std::move(persist)); }
-  absl::Status Listen() override {
-    ++listens;
-    return listening;
-  }
-  void Send(membership::StreamId, const api::FromCoordinator& message) override {
-    sent.push_back(message);
-  }
-  void CloseStream(membership::StreamId stream) override { closed.push_back(stream); }
-
-  std::vector<job::Verdict> deleted_jobs;
-  std::vector<job::CreatePod> creates;
-  std::vector<job::DeletePod> deletes;
-  std::vector<api::TrainingJobStatus> statuses;
-  std::vector<job::Report> reports;
-  std::vector<membership::Persist> persists;
-  std::vector<api::FromCoordinator> sent;
-  std::vector<membership::StreamId> closed;
-  absl::Status listening;
-  int listens = 0;
-  bool under_way = false;
-};
-
-class ReignTest : public testing::Test {
- protected:
-  ReignTest() {
-    job_.name = "story";
-    job_.uid = "uid-1";
-    job_.spec.workers.replicas = job_.spec.workers.max_replicas = 2;
-    job_.spec.training.steps = 10;
-    job_.spec.training.slots = 16;
-  }
-
-  std::unique_ptr<Reign> Make(bool on_cluster = false, std::vector<job::Pod> pods = {}) {
-    return std::make_unique<Reign>(Reign::Options{{job_, std::move(pods), {}, on_cluster},
-                                                  "token",
-                                                  "",
-                                                  1,
-                                                  std::nullopt,
-                                                  nullptr,
-                                                  environment_,
-                                                  metrics_,
-                                                  log_,
-                                                  clock_});
-  }
-  static Input Answer(api::PersistOutcome outcome) {
-    membership::Persisted persisted;
-    persisted.outcome = outcome;
-    return Input(membership::Event(persisted));
-  }
-  // A reign whose term is in the record and that has planned once.
-  std::unique_ptr<Reign> MakeListening() {
-    auto reign = Make();
-    reign->Begin();
-    reign->Take(Answer(api::PersistOutcome::kOk));
-    reign->Turn();
-    return reign;
-  }
-  Input Running(const job::CreatePod& created) {
-    job::Pod pod;
-    pod.name = created.name;
-    pod.uid = "uid-of-" + created.name;
-    pod.member = created.member;
-    pod.phase = job::PodPhase::kRunning;
-    pod.start_time = clock_.WallNow();
-    return Input(job::Change(job::PodChanged{pod}));
-  }
-  static std::vector<std::string> Members(const std::vector<job::CreatePod>& creates) {
-    std::vector<std::string> members;
-    for (const job::CreatePod& created : creates) members.push_back(base::ToString(created.member));
-    return members;
-  }
-
-  api::TrainingJob job_;
-  runtime::ManualClock clock_{base::WallTime(seconds(1000000))};
-  runtime::Metrics registry_;
-  JobMetrics metrics_{registry_, "default"};
-  const runtime::Logger log_{{}};
-  PlayedEnvironment environment_;
-};
+using ReignTest = PlayedReign;
 
 TEST_F(ReignTest, BeforeTheTermIsPersistedItNeitherListensNorCreates) {
   auto reign = Make();
@@ -320,83 +229,6 @@ TEST_F(ReignTest, ATimeoutThatIsChangedIsTheMembersToo) {
   reign->Take(Input(membership::Event(membership::Received{1, {{}, hello}})));
   ASSERT_THAT(environment_.sent, SizeIs(1));
   EXPECT_EQ(std::get<api::Welcome>(environment_.sent[0].message).heartbeat_timeout_seconds, 7);
-}
-
-// A coordinator that was frozen and has a successor must acknowledge nothing that is not in the audit.
-TEST_F(ReignTest, WhoeverFindsAnothersLinesInTheAuditReignsNoLongerAndAcknowledgesNothing) {
-  const local::Scratch scratch;
-  const std::string path = scratch.path() + "/audit.jsonl";
-  job_.spec.workers.replicas = job_.spec.workers.max_replicas = 1;
-  auto audit = AuditLog::Open(path);
-  ASSERT_TRUE(audit.ok());
-  auto reign = std::make_unique<Reign>(Reign::Options{{job_},
-                                                      "token",
-                                                      "",
-                                                      1,
-                                                      std::nullopt,
-                                                      std::move(*audit),
-                                                      environment_,
-                                                      metrics_,
-                                                      log_,
-                                                      clock_});
-  reign->Begin();
-  reign->Take(Answer(api::PersistOutcome::kOk));
-  reign->Turn();
-  for (const job::CreatePod& created : std::vector(environment_.creates)) {
-    reign->Take(Running(created));
-  }
-  const auto say = [&](api::MemberMessage message) {
-    reign->Take(Input(membership::Event(membership::Received{1, {{}, std::move(message)}})));
-  };
-  api::Hello hello;
-  hello.job_uid = job_.uid;
-  hello.token = "token";
-  hello.member = {0, 0};
-  hello.kernel_families = {"Haswell"};
-  say(hello);
-  say(api::Warm{"host:7000", "Haswell", "data", 10, 2.1});
-  const auto view = [&]() -> const api::View* {
-    for (const api::FromCoordinator& sent : environment_.sent) {
-      if (const auto* install = std::get_if<api::InstallView>(&sent.message)) return &install->view;
-    }
-    return nullptr;
-  };
-  std::size_t answered = 1;
-  for (int i = 0; i < 100 && view() == nullptr; ++i) {
-    clock_.Advance(milliseconds(20));
-    reign->Turn();
-    for (; answered < environment_.persists.size(); ++answered) {
-      reign->Take(Answer(api::PersistOutcome::kOk));
-    }
-  }
-  ASSERT_NE(view(), nullptr);
-  const base::Epoch epoch = view()->epoch;
-  say(api::Installed{epoch, base::Step(1), 0, 0.01, 0.02});
-  api::Committed committed;
-  committed.epoch = epoch;
-  committed.tokens = 128;
-  committed.slots_computed = 16;
-  const auto commit = [&](std::int64_t step) {
-    committed.step = base::Step(step);
-    say(committed);
-    clock_.Advance(milliseconds(20));
-    reign->Turn();
-  };
-  const auto acknowledged = [&] {
-    base::Step last;
-    for (const api::FromCoordinator& sent : environment_.sent) {
-      if (const auto* ack = std::get_if<api::CommitAck>(&sent.message)) last = ack->step;
-    }
-    return last;
-  };
-  commit(1);
-  ASSERT_EQ(acknowledged(), base::Step(1));
-  ASSERT_FALSE(reign->ended());
-  std::ofstream(path, std::ios::app) << "{\"step\":2}\n";  // the successor's
-  commit(2);
-  ASSERT_TRUE(reign->ended());
-  EXPECT_TRUE(absl::IsAborted(*reign->ended()));
-  EXPECT_EQ(acknowledged(), base::Step(1));
 }
 
 // The coordinator that ended the job may have died before its members heard of it.
