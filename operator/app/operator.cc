@@ -226,8 +226,8 @@ class Operator final {
 
 int RunOperator(OperatorOptions options) {
   kube::PrepareProcessForHttps();
-  // Before any thread. Each of forty that pass objects on would leave holes in an arena of its own: a
-  // third of all memory with 10,000 pods (docs/benchmarks.md).
+  // Before any thread. Objects pass from thread to thread and leave holes in each one's arena: sixteen
+  // arenas had a third of all memory with 10,000 pods (docs/benchmarks.md).
   mallopt(M_ARENA_MAX, kMostArenas);
   const runtime::Logger log({options.log_format});
   // Before any thread: all of them inherit the mask.
