@@ -12,7 +12,8 @@ using runtime::MutexLock;
 CoordinatorClient::Impl::Attempt::Attempt(const Endpoint& endpoint,
                                           const std::optional<Handshake>& tls, Impl* client)
     : client_(client),
-      target_(endpoint.target),
+      endpoint_(endpoint),
+      begun_(client->clock.Now()),
       shown_(tls && tls->shown != nullptr),
       stub_(v1::Membership::NewStub(MakeChannel(endpoint, tls))) {}
 
@@ -54,7 +55,8 @@ void CoordinatorClient::Impl::Attempt::ReadNext() {
 void CoordinatorClient::Impl::Attempt::OnReadInitialMetadataDone(bool ok) {
   MutexLock lock(client_->mutex);
   if (!ok) return Release();
-  if (!client_->dialing || client_->current != nullptr) return Cut();
+  if (released_) return;  // cut while it came up
+  if (client_->stopping || client_->current != nullptr) return Cut();
   client_->current = this;
   ++client_->counts.connected;
   if (client_->options.credentials != nullptr) client_->options.credentials->OnStream(shown_);
@@ -102,7 +104,7 @@ void CoordinatorClient::Impl::Attempt::OnWriteDone(bool ok) {
 void CoordinatorClient::Impl::Attempt::OnDone(const grpc::Status& status) {
   MutexLock lock(client_->mutex);
   done_ = true;
-  if (!status.ok() && !cut_) client_->trouble = target_ + ": " + status.error_message();
+  if (!status.ok() && !cut_) client_->trouble = endpoint_.target + ": " + status.error_message();
   if (client_->current == this) {
     client_->current = nullptr;
     client_->inbox.EndStream();

@@ -22,6 +22,9 @@ using std::chrono::milliseconds;
 // holds.
 constexpr int kWithoutCertificate = 4;
 
+// How long those that were just dialled are waited for before others are dialled again.
+constexpr base::Duration kRound = milliseconds(500);
+
 }  // namespace
 
 CoordinatorClient::Impl::Impl(Options o)
@@ -79,7 +82,7 @@ void CoordinatorClient::Impl::DialLoop() {
   int failures = 0;
   base::Time good = clock.Now();  // when there was last a stream worth the name
   base::Time next = good;
-  while (WaitUnlessStopping(next)) {
+  while (WaitToDial(next)) {
     const base::Time begun = clock.Now();
     const bool was_up = DialOnce(failures);
     Reap();
@@ -101,7 +104,7 @@ void CoordinatorClient::Impl::DialLoop() {
   {
     MutexLock lock(mutex);
     CloseCurrent();
-    CutAll();
+    CutOthers(nullptr, base::Time::max());
     while (!std::ranges::all_of(attempts, &Attempt::done)) dial_changed.Wait(mutex);
   }
   Reap();
@@ -121,44 +124,68 @@ absl::StatusOr<std::optional<Handshake>> CoordinatorClient::Impl::PrepareHandsha
 bool CoordinatorClient::Impl::DialOnce(int failures) {
   std::string unresolved;
   const std::vector<Endpoint> endpoints =
-      resolver.Resolve(options.attempt_timeout, [this] { return Stopping(); }, &unresolved);
+      resolver.Resolve(kRound, [this] { return Stopping(); }, &unresolved);
   const auto handshake = PrepareHandshake(failures);
-  std::vector<std::unique_ptr<Attempt>> fresh;
-  std::vector<Attempt*> mine;
-  if (handshake.ok()) {
-    for (const Endpoint& endpoint : endpoints) {
-      fresh.push_back(std::make_unique<Attempt>(endpoint, *handshake, this));
-      mine.push_back(fresh.back().get());
-    }
-  }
-  {
-    MutexLock lock(mutex);
-    dialing = true;
-    trouble = handshake.ok() ? unresolved : base::Message(handshake.status());
-    for (auto& attempt : fresh) attempts.push_back(std::move(attempt));
-  }
-  for (Attempt* attempt : mine) attempt->Begin();
-  Attempt* const won = AwaitFirst(mine);
-  if (won == nullptr) return false;
+  const base::Time begun = clock.Now();
+  if (handshake.ok()) BeginAttempts(endpoints, *handshake);
   MutexLock lock(mutex);
+  if (!handshake.ok()) {
+    trouble = base::Message(handshake.status());
+  } else if (!unresolved.empty()) {
+    trouble = unresolved;
+  }
+  Attempt* const won = AwaitFirst(begun);
+  CutOthers(won, won != nullptr ? base::Time::max() : clock.Now() - options.attempt_timeout);
+  if (won == nullptr) return false;
   while (!stopping && current == won) dial_changed.Wait(mutex);
   return true;
 }
 
-CoordinatorClient::Impl::Attempt* CoordinatorClient::Impl::AwaitFirst(
-    const std::vector<Attempt*>& mine) {
-  const base::Time deadline = clock.Now() + options.attempt_timeout;
-  MutexLock lock(mutex);
+void CoordinatorClient::Impl::BeginAttempts(const std::vector<Endpoint>& endpoints,
+                                            const std::optional<Handshake>& tls) {
+  std::vector<Endpoint> idle = endpoints;
+  {
+    MutexLock lock(mutex);
+    if (current != nullptr) return;  // one of before has come up
+    for (const auto& attempt : attempts) {
+      if (!attempt->released()) std::erase(idle, attempt->endpoint());
+    }
+  }
+  // Not under the lock: making a channel takes its time, and gRPC may react at once.
+  std::vector<std::unique_ptr<Attempt>> fresh;
+  std::vector<Attempt*> to_begin;
+  for (const Endpoint& endpoint : idle) {
+    fresh.push_back(std::make_unique<Attempt>(endpoint, tls, this));
+    to_begin.push_back(fresh.back().get());
+  }
+  {
+    MutexLock lock(mutex);
+    for (auto& attempt : fresh) attempts.push_back(std::move(attempt));
+  }
+  for (Attempt* attempt : to_begin) attempt->Begin();
+}
+
+CoordinatorClient::Impl::Attempt* CoordinatorClient::Impl::AwaitFirst(base::Time begun) {
+  const auto waits_for = [](const std::unique_ptr<Attempt>& attempt, base::Time since) {
+    return !attempt->done() && attempt->begun() >= since;
+  };
   bool in_time = true;
-  while (in_time && !stopping && current == nullptr && !std::ranges::all_of(mine, &Attempt::done)) {
-    in_time = dial_changed.WaitUntil(mutex, deadline);
+  while (in_time && !stopping && current == nullptr &&
+         std::ranges::any_of(attempts, [&](const auto& a) { return waits_for(a, begun); })) {
+    in_time = dial_changed.WaitUntil(mutex, begun + kRound);
   }
-  dialing = false;
-  for (Attempt* attempt : mine) {
-    if (attempt != current && !attempt->done()) attempt->Cut();
-  }
-  if (current == nullptr && !in_time && trouble.empty()) trouble = "no coordinator answers in time";
+  const bool silent =
+      std::ranges::any_of(attempts, [&](const auto& a) { return waits_for(a, base::Time::min()); });
+  if (current == nullptr && silent && trouble.empty()) trouble = "no coordinator answers in time";
   return current;
+}
+
+bool CoordinatorClient::Impl::WaitToDial(base::Time until) {
+  MutexLock lock(mutex);
+  while (!stopping && current == nullptr) {
+    if (!dial_changed.WaitUntil(mutex, until)) break;
+  }
+  return !stopping;
 }
 
 void CoordinatorClient::Impl::TakeCertificate(const api::Certificate& certificate) {
@@ -197,9 +224,9 @@ void CoordinatorClient::Impl::CloseCurrent() {
   }
 }
 
-void CoordinatorClient::Impl::CutAll() {
+void CoordinatorClient::Impl::CutOthers(const Attempt* kept, base::Time before) {
   for (const auto& attempt : attempts) {
-    if (!attempt->done()) attempt->Cut();
+    if (attempt.get() != kept && !attempt->done() && attempt->begun() < before) attempt->Cut();
   }
 }
 

@@ -30,7 +30,8 @@ class NameService;
 class CoordinatorClient final {
  public:
   struct Options {
-    // HOST:PORT; all addresses of all hosts are dialled at once, the first that answers wins.
+    // HOST:PORT; all addresses of all hosts are dialled at once, the first that answers wins. Who
+    // refuses is asked again soon; who says nothing is waited for without holding the others up.
     std::vector<std::string> addresses = {};
     // What is shown and believed; it outlives the client. Null, or without a CA file: plain text.
     // The client asks for a certificate over the first stream that answers, and for the next one in
@@ -45,7 +46,10 @@ class CoordinatorClient final {
     // Nothing: no beat now. Called every `beat_interval` while a stream is open and greeted.
     std::function<std::optional<api::FromMember>()> make_beat = nullptr;
     base::Duration beat_interval = std::chrono::milliseconds(200);
-    base::Duration attempt_timeout = std::chrono::milliseconds(500);
+    // Of one address. The others are dialled on meanwhile; this one is not given up sooner, because
+    // a coordinator that all members come back to at once has a long queue of handshakes, and one
+    // that is begun anew stands at its end again.
+    base::Duration attempt_timeout = std::chrono::seconds(5);
     // To gRPC, behind the one write in flight. When full: the stream is cut and made anew.
     std::size_t send_queue = 1024;
     // From gRPC to the callbacks. When full: reading pauses, and the sender's queue fills in its

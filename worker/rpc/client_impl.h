@@ -40,14 +40,20 @@ struct CoordinatorClient::Impl {
   void DialLoop();
   void DispatchLoop();
   void BeatLoop();
-  // Dials all addresses. True when there was a stream: it has ended, or the client stops.
+  // Dials all addresses that are not being dialled. True when there was a stream: it has ended, or
+  // the client stops. Without one the attempts that nobody has answered yet go on.
   bool DialOnce(int failures);
-  // Waits for the first of these to come up; the others are cut. Null: none did.
-  Attempt* AwaitFirst(const std::vector<Attempt*>& mine);
+  void BeginAttempts(const std::vector<Endpoint>& endpoints, const std::optional<Handshake>& tls);
+  // Waits for the first attempt to come up, while those begun at `begun` or later go on, and for
+  // one round at most. Null: none did.
+  Attempt* AwaitFirst(base::Time begun) MUSTER_REQUIRES(mutex);
+  // Until then, or until an attempt comes up. False: the client stops.
+  bool WaitToDial(base::Time until);
   // What this attempt believes and shows; nothing: plain text. Not OK: there is no way to connect.
   absl::StatusOr<std::optional<Handshake>> PrepareHandshake(int failures);
   void CloseCurrent() MUSTER_REQUIRES(mutex);
-  void CutAll() MUSTER_REQUIRES(mutex);
+  // All but `kept` (which may be null) of those begun before `before`.
+  void CutOthers(const Attempt* kept, base::Time before) MUSTER_REQUIRES(mutex);
   void Reap();
   bool WaitUnlessStopping(base::Time until);
   bool Stopping();
@@ -67,7 +73,6 @@ struct CoordinatorClient::Impl {
   runtime::Condition stopping_changed;  // stopping
   std::vector<std::unique_ptr<Attempt>> attempts MUSTER_GUARDED_BY(mutex);
   Attempt* current MUSTER_GUARDED_BY(mutex) = nullptr;  // the stream that is up
-  bool dialing MUSTER_GUARDED_BY(mutex) = false;  // the first attempt to come up becomes current
   Inbox inbox MUSTER_GUARDED_BY(mutex);
   bool stopping MUSTER_GUARDED_BY(mutex) = false;
   Counts counts MUSTER_GUARDED_BY(mutex);
@@ -94,6 +99,8 @@ class CoordinatorClient::Impl::Attempt final
   Attempt(const Endpoint& endpoint, const std::optional<Handshake>& tls, Impl* client);
 
   void Begin();
+  const Endpoint& endpoint() const { return endpoint_; }
+  base::Time begun() const { return begun_; }
 
   // The rest is called with the client's lock held.
   bool Enqueue(v1::MemberFrame frame);
@@ -104,6 +111,7 @@ class CoordinatorClient::Impl::Attempt final
   void ReadNext() MUSTER_UNCHECKED_LOCKING;
 
   bool done() const { return done_; }
+  bool released() const { return released_; }
   bool greeted() const { return greeted_; }
   void set_greeted() { greeted_ = true; }
 
@@ -117,7 +125,8 @@ class CoordinatorClient::Impl::Attempt final
   void Release();
 
   Impl* const client_;
-  const std::string target_;
+  const Endpoint endpoint_;
+  const base::Time begun_;
   const bool shown_;  // our certificate
   const std::unique_ptr<v1::Membership::Stub> stub_;
   grpc::ClientContext context_;

@@ -268,6 +268,48 @@ TEST(ClientTest, FirstAddressThatAnswersWins) {
   EXPECT_EQ(client->counts().connected, 1u);
 }
 
+// A coordinator that all its members come back to at once answers late: 200 of them on two cores took
+// more than half a second, were begun anew each time, and none ever came in.
+TEST(ClientTest, AnswerThatTakesSecondsIsWaitedForOnTheFirstConnection) {
+  TestServer server;
+  Relay relay(server->port());
+  relay.Stall();
+  TestClient client(relay.port(), 0);
+  std::this_thread::sleep_for(milliseconds(1500));
+  EXPECT_EQ(relay.accepted(), 1) << "it began anew, behind all the others";
+  relay.Resume();
+  ASSERT_TRUE(server.Await([&] { return server.Greeted().size() == 1; }));
+  EXPECT_EQ(relay.accepted(), 1);
+  EXPECT_EQ(client->counts().connected, 1u);
+}
+
+TEST(ClientTest, SilentAddressDoesNotKeepTheOthersFromBeingDialledAgain) {
+  const LoopbackSocket silent(LoopbackSocket::Kind::kListening);
+  auto reserved =
+      std::make_unique<LoopbackSocket>(LoopbackSocket::Kind::kReserved);  // refuses for now
+  const int later = reserved->port();
+  TestClient client(
+      {"127.0.0.1:" + std::to_string(silent.port()), "127.0.0.1:" + std::to_string(later)});
+  std::this_thread::sleep_for(milliseconds(700));
+  TestServer server(later);
+  const base::Time begun = Now();
+  ASSERT_TRUE(server.Await([&] { return server.Greeted().size() == 1; }));
+  EXPECT_LT(Now() - begun, seconds(2)) << "the address that refused was left alone";
+}
+
+TEST(ClientTest, AttemptThatNobodyAnswersIsGivenUpInTheEnd) {
+  TestServer server;
+  Relay relay(server->port());
+  relay.Stall();
+  TestClient client({"127.0.0.1:" + std::to_string(relay.port())}, 0,
+                    [](CoordinatorClient::Options* o) { o->attempt_timeout = milliseconds(300); });
+  const base::Time until = Now() + kPatience;
+  while (relay.accepted() < 3 && Now() < until) std::this_thread::sleep_for(milliseconds(10));
+  EXPECT_GE(relay.accepted(), 3);
+  relay.Resume();
+  EXPECT_TRUE(server.Await([&] { return server.Greeted().size() == 1; }));
+}
+
 TEST(ClientTest, StopIsQuickWhileNobodyAnswers) {
   const LoopbackSocket silent(LoopbackSocket::Kind::kListening);
   TestClient client(silent.port(), 0);

@@ -98,8 +98,6 @@ TestMember::TestMember(const std::string& address, base::MemberId member,
   CoordinatorClient::Options options;
   options.addresses = {address};
   options.credentials = credentials_.get();
-  // A loaded machine takes its time for a handshake.
-  options.attempt_timeout = std::chrono::seconds(2);
   options.beat_interval = std::chrono::milliseconds(20);
   options.make_beat = [] { return Beat(1); };
   options.on_up = [this, member] {

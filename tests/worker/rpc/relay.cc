@@ -92,6 +92,7 @@ void Relay::Loop(std::stop_token stop) {
 
 void Relay::Accept() {
   const int client = accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC);
+  ++accepted_;
   const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const sockaddr_in address = Loopback(target_port_);
   const int on = 1;

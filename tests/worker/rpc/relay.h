@@ -33,6 +33,7 @@ class Relay {
   explicit Relay(int target_port);
   ~Relay();
   int port() const { return listener_.port(); }
+  int accepted() const { return accepted_; }  // connections so far
   // Resets every connection, at both ends.
   void ResetAll();
   // Bytes stay where they are until Resume(); connections remain open.
@@ -54,6 +55,7 @@ class Relay {
   std::mutex mutex_;
   std::vector<Pair> pairs_;  // guarded by mutex_
   std::atomic<bool> stalled_ = false;
+  std::atomic<int> accepted_ = 0;
   std::jthread thread_;
 };
 
