@@ -27,6 +27,7 @@
 #include "worker/kernels/family.h"
 #include "worker/kernels/gemm.h"
 #include "worker/kernels/table.h"
+#include "worker/train/host_engine.h"
 #include "worker/train/trainer.h"
 
 namespace muster {
@@ -138,9 +139,8 @@ absl::Status RunReduction(const Options& options, const api::TrainingJobSpec& sp
                                                             spec.program.config.vocabulary));
   train::TrainerOptions made;
   made.spec = spec;
-  made.program = std::move(program);
+  made.engine = train::MakeHostEngine(spec, std::move(program), kernels::ActiveCore());
   made.dataset = dataset.get();
-  made.kernel_family = kernels::ActiveCore();
   train::Trainer trainer(std::move(made));
   trainer.MakeFresh();
   for (int repeat = 0; repeat <= options.repeats; ++repeat) {

@@ -19,8 +19,11 @@ struct StateCopy {
   checkpoint::PartContent part;
 };
 
-std::vector<float> Copy(std::span<const float> all, const checkpoint::Slice& slice) {
-  return {all.begin() + slice.begin, all.begin() + slice.end};
+std::vector<float> Copy(train::Engine& engine, train::StateVector vector,
+                        const checkpoint::Slice& slice) {
+  std::vector<float> copy(static_cast<std::size_t>(slice.end - slice.begin));
+  engine.Copy(vector, static_cast<std::size_t>(slice.begin), copy);
+  return copy;
 }
 
 }  // namespace
@@ -30,9 +33,9 @@ void Worker::On(const session::CopyForCheckpoint& c) {
     const auto& trainer = *job_->trainer;
     auto copy = std::make_shared<StateCopy>();
     const auto slice = checkpoint::PartSlice(trainer.layout().parameters, c.rank, c.size);
-    copy->weights = Copy(trainer.weights(), slice);
-    copy->adam_m = Copy(trainer.adam_m(), slice);
-    copy->adam_v = Copy(trainer.adam_v(), slice);
+    copy->weights = Copy(trainer.engine(), train::StateVector::kWeights, slice);
+    copy->adam_m = Copy(trainer.engine(), train::StateVector::kMoment, slice);
+    copy->adam_v = Copy(trainer.engine(), train::StateVector::kVariance, slice);
     copy->part = {c.step,        c.epoch,      c.rank,      c.size, trainer.layout().parameters,
                   copy->weights, copy->adam_m, copy->adam_v};
     {

@@ -66,7 +66,7 @@ void Worker::On(const session::ServeState& c) {
   state.digest = c.digest;
   state.header = train::EncodeHeader(job_->trainer->header());
   if (job_->step_lines != nullptr) state.beside = job_->step_lines->Newest();
-  state.regions = job_->trainer->ServeRegions();
+  state.regions = job_->trainer->engine().ServeRegions();
   breakpoints_.At("transfer", c.step);
   job_->server->Serve(std::move(state));
 }

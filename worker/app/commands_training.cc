@@ -87,14 +87,15 @@ void Worker::On(const session::MakeFreshState&) {
 void Worker::On(const session::RestoreState& c) {
   training_.Post([this, ref = c.checkpoint] {
     auto& trainer = *job_->trainer;
-    auto header = checkpoint::LoadCheckpoint(
-        job_->welcome.checkpoint_path, ref, {trainer.weights(), trainer.adam_m(), trainer.adam_v()},
-        &moved_);
+    const train::StateSpans state = trainer.engine().OpenState();
+    auto header = checkpoint::LoadCheckpoint(job_->welcome.checkpoint_path, ref,
+                                             {state[0], state[1], state[2]}, &moved_);
     if (!header.ok()) {
       Push(session::RestoreFailed{base::Message(header.status()),
                                   absl::IsDataLoss(header.status())});
       return;
     }
+    trainer.engine().CloseState();
     const std::uint64_t digest =
         trainer.AdoptHeader({header->step, header->update_count, header->exponents});
     if (digest != header->state_digest) {

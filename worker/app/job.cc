@@ -7,6 +7,7 @@
 #include "worker/checkpoint/durable_file.h"
 #include "worker/data/trigram.h"
 #include "worker/kernels/family.h"
+#include "worker/train/host_engine.h"
 
 namespace muster::app {
 namespace {
@@ -82,7 +83,7 @@ std::optional<std::int64_t> AvailableMemory(const std::string& proc, const std::
 
 absl::Status CheckMemory(const api::TrainingJobSpec& spec, const model::Program& program,
                          std::optional<std::int64_t> available) {
-  const std::int64_t needed = train::Trainer::BytesNeeded(spec, program);
+  const std::int64_t needed = train::HostBytesNeeded(spec, program);
   if (!available || needed <= *available) return absl::OkStatus();
   const std::string smaller =
       spec.training.reduction == api::Reduction::kExact64
@@ -134,9 +135,8 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
   job->flops_per_slot = FlopsPerSlot(job->spec.program, job->warm.parameters);
   train::TrainerOptions trainer;
   trainer.spec = job->spec;
-  trainer.program = *std::move(program);
+  trainer.engine = train::MakeHostEngine(job->spec, *std::move(program), job->kernel_family);
   trainer.dataset = job->dataset.get();
-  trainer.kernel_family = job->kernel_family;
   trainer.saturate = hooks.saturate_once;
   trainer.audit = welcome.audit;
   if (!welcome.checkpoint_path.empty()) {

@@ -1,12 +1,12 @@
-// The numeric heart of a worker: state, the sums of one step, and what turns one into the other.
+// The steps of a worker: which slots are in the sums of one step, what the members agreed on, and
+// what turns a reduced sum into the next state.
 //
-// Slots are computed and added as integers (E4, E5); the reduction happens outside, between
-// PrepareReduction and FinishReduction; Apply is then the same pass on every member (E6, E7).
-// Memory a parameter: Exact64 12 state + 4 gradient + 8 sum + 8 reduced = 32 bytes; Exact32 and
-// Float 24.
+// The vectors, and every pass over them, are an engine's (engine.h). Slots are computed and added as
+// integers (E4, E5); the reduction happens outside, between PrepareReduction and FinishReduction;
+// Apply is then the same pass on every member (E6, E7).
 //
-// One thread at a time (the session's order of commands guarantees it); `sum` is never written by a
-// reduction, so an abort leaves kept sums whole (M4).
+// One thread at a time (the session's order of commands guarantees it); the engine's `sum` is never
+// written by a reduction, so an abort leaves kept sums whole (M4).
 #pragma once
 
 #include <cstdint>
@@ -21,21 +21,12 @@
 #include "operator/base/status.h"
 #include "worker/data/dataset.h"
 #include "worker/data/order.h"
-#include "worker/exact/fixed_point.h"
 #include "worker/model/program.h"
-#include "worker/train/optimizer.h"
+#include "worker/train/engine.h"
 #include "worker/train/state.h"
 #include "worker/train/tail.h"
 
 namespace muster::train {
-
-// One integer (or float) vector to be reduced, in this order, by all members alike.
-struct ReduceVector {
-  enum class Kind { kInt64Sum, kInt32Sum, kFloatSum, kInt32Max };
-  Kind kind = Kind::kInt64Sum;
-  std::span<const std::byte> in;
-  std::span<std::byte> out;
-};
 
 // What a finished reduction says before it is applied.
 struct ReduceOutcome {
@@ -64,39 +55,33 @@ struct ApplyOutcome {
 
 struct TrainerOptions {
   api::TrainingJobSpec spec;
-  std::unique_ptr<model::Program> program;
+  std::unique_ptr<Engine> engine;
   const data::Dataset* dataset = nullptr;  // outlives the trainer
-  std::string kernel_family;
-  bool audit = false;       // sample ids ride in the reduction
-  base::Step saturate{-1};  // test hook: this step's first attempt saturates
+  bool audit = false;                      // sample ids ride in the reduction
+  base::Step saturate{-1};                 // test hook: this step's first attempt saturates
 };
 
 class Trainer {
  public:
-  // Bytes that a trainer of this program takes; the memory count before joining.
-  static std::int64_t BytesNeeded(const api::TrainingJobSpec& spec, const model::Program& program);
-
   explicit Trainer(TrainerOptions options);
   ~Trainer();
 
-  const model::Layout& layout() const { return options_.program->layout(); }
+  const model::Layout& layout() const { return engine().layout(); }
   const StateHeader& header() const { return header_; }
-  std::span<float> weights() const { return weights_.as<float>(); }
-  std::span<float> adam_m() const { return adam_m_.as<float>(); }
-  std::span<float> adam_v() const { return adam_v_.as<float>(); }
+  // What the state is copied from for a checkpoint, and restored into (OpenState, CloseState).
+  Engine& engine() const { return *options_.engine; }
 
   // The initial state: step 0, weights from the seed, moments zero. Returns its digest.
   std::uint64_t MakeFresh();
-  // After a restore filled the vectors: takes the header, returns the digest.
+  // After a restore filled the engine's vectors: takes the header, returns the digest.
   std::uint64_t AdoptHeader(const StateHeader& header);
 
   // A joiner's or laggard's state arrives in buffers that are void at that moment (M6);
-  // AdoptReceived copies them into place once the digest agreed. Voids the sums.
-  std::vector<std::span<std::byte>> ReceiveRegions();
+  // AdoptReceived makes it the state once the digest agreed. Voids the sums.
+  std::vector<std::span<std::byte>> ReceiveRegions() { return engine().ReceiveRegions(); }
   // DataLoss when the digest of what arrived is not `expected`; the old state is then untouched.
   absl::StatusOr<std::uint64_t> AdoptReceived(const std::string& header_bytes,
                                               std::uint64_t expected);
-  std::vector<std::span<const std::byte>> ServeRegions() const;
   // Digest of the exponents that the next step begins with.
   std::uint64_t ExponentsInForce() const;
 
@@ -121,34 +106,29 @@ class Trainer {
   static double HeldOutLoss(std::span<const std::int64_t> reduced);
 
  private:
-  class Sink;
-  std::uint64_t Digest(std::span<const float> w, std::span<const float> m, std::span<const float> v,
-                       const StateHeader& header) const;
-  bool VerifyChecksum(const ReducedTail& tail) const;
+  std::uint64_t Digest(const StateFolds& folds, const StateHeader& header) const;
+  // What a slot's tensors told, for its entry in the tail.
+  struct SlotFlags {
+    exact::QuantiseFlags flags;
+    Offence offence;
+  };
+  SlotFlags Judge(const SlotTold& told, bool maxima_only);
   double SquaredNorm() const;  // of the mean gradient (E6)
   std::string DescribeOffence() const;
-  void Dequantise(std::size_t tensor, std::size_t begin, std::span<float> out) const;
   std::uint64_t UpdatePass(const AdamWOptions& adam);
   std::vector<std::int32_t> ExponentsOfMaxima() const;
 
   TrainerOptions options_;
   api::Reduction reduction_;
-  const exact::Kernels& kernels_;
   data::SampleOrder order_;
-  std::int64_t parameters_ = 0;
-  std::int64_t limit_ = 0;  // Exact64: of one slot's element
 
   StateHeader header_;
-  AlignedBuffer weights_, adam_m_, adam_v_;
 
-  api::SumTag tag_;            // of what sum_ holds
-  AlignedBuffer sum_;          // this member's slots
-  AlignedBuffer reduced_;      // everybody's
+  api::SumTag tag_;            // of what the engine's sum holds
   std::vector<float> maxima_;  // Exact32: per tensor over this member's slots
   std::vector<std::int32_t> maxima_bits_, reduced_maxima_;
   std::vector<std::int32_t> exponents_;       // Exact32: in force for tag_
   std::vector<std::int32_t> redo_exponents_;  // of the reduction that saturated
-  AlignedBuffer received_extra_;              // only while a state is received
   Tail tail_;
   std::vector<std::int64_t> wire_tail_, reduced_tail_;
 

@@ -15,9 +15,6 @@
 namespace muster::train {
 namespace {
 
-// Blocks of the update pass: small enough for the first-level cache.
-constexpr std::size_t kBlock = 4096;
-
 std::string Shortest(float value) {
   char text[32];
   return {text, std::to_chars(text, text + sizeof(text), value).ptr};
@@ -38,7 +35,8 @@ std::string Trainer::DescribeOffence() const {
   text += " in slot " + std::to_string(first->slot);
   if (std::isnan(value)) return text + " is NaN";
   if (std::isinf(value)) return text + " is infinite";
-  const double limit = std::ldexp(static_cast<double>(limit_), -exact::kFractionBits);
+  const double limit =
+      std::ldexp(static_cast<double>(exact::Limit64(slots)), -exact::kFractionBits);
   return text + " has |g| = " + Shortest(value) + ", allowed with Exact64 and " +
          std::to_string(slots) + " slots: at most " + Shortest(static_cast<float>(limit));
 }
@@ -47,68 +45,44 @@ double Trainer::SquaredNorm() const {
   const std::int32_t slots = options_.spec.training.slots;
   switch (reduction_) {
     case api::Reduction::kExact64:
-      return exact::SquareSum64(reduced_.as<std::int64_t>(), exact::Factor64(slots));
+      return engine().SquareSum(exact::Factor64(slots));
     case api::Reduction::kFloat:
-      return exact::SquareSumFloat(reduced_.as<float>(), 1.0 / slots);
+      return engine().SquareSum(1.0 / slots);
     case api::Reduction::kExact32:
       break;
   }
   if (exponents_.empty()) return 0;  // the first pass took maxima only, and it is skipped (E5)
   std::vector<double> parts;
   for (std::size_t t = 0; t < layout().tensors.size(); ++t) {
-    const auto& tensor = layout().tensors[t];
-    parts.push_back(exact::SquareSum32(
-        reduced_.as<std::int32_t>().subspan(static_cast<std::size_t>(tensor.offset),
-                                            static_cast<std::size_t>(tensor.size)),
-        exact::Factor32(exponents_[t], slots)));
+    parts.push_back(engine().SquareSumOf(t, exact::Factor32(exponents_[t], slots)));
   }
   return exact::TreeSum(parts);
 }
 
-void Trainer::Dequantise(std::size_t tensor, std::size_t begin, std::span<float> out) const {
-  const std::int32_t slots = options_.spec.training.slots;
-  switch (reduction_) {
-    case api::Reduction::kExact64:
-      kernels_.dequantise64(reduced_.as<std::int64_t>().subspan(begin, out.size()),
-                            exact::Factor64(slots), out);
-      return;
-    case api::Reduction::kExact32:
-      kernels_.dequantise32(reduced_.as<std::int32_t>().subspan(begin, out.size()),
-                            exact::Factor32(exponents_[tensor], slots), out);
-      return;
-    case api::Reduction::kFloat:
-      kernels_.scale_float(reduced_.as<float>().subspan(begin, out.size()),
-                           1.0f / static_cast<float>(slots), out);
-      return;
-  }
-}
-
-// One pass: dequantise a block, update it, fold its digest, while it is in cache (E7, E8).
 std::uint64_t Trainer::UpdatePass(const AdamWOptions& adam) {
+  const std::int32_t slots = options_.spec.training.slots;
   AdamWOptions plain = adam;
   plain.weight_decay = 0;
   const AdamWParams decayed = MakeAdamWParams(adam);
   const AdamWParams undecayed = MakeAdamWParams(plain);
-  std::array<std::uint64_t, 3> folds{};
-  std::array<float, kBlock> gradient;
+  std::vector<TensorUpdate> updates;
   for (std::size_t t = 0; t < layout().tensors.size(); ++t) {
-    const auto& tensor = layout().tensors[t];
-    const auto end = static_cast<std::size_t>(tensor.offset + tensor.size);
-    for (auto at = static_cast<std::size_t>(tensor.offset); at < end; at += kBlock) {
-      const std::size_t n = std::min<std::size_t>(kBlock, end - at);
-      const auto g = std::span(gradient).first(n);
-      Dequantise(t, at, g);
-      const auto w = weights().subspan(at, n);
-      const auto m = adam_m().subspan(at, n);
-      const auto v = adam_v().subspan(at, n);
-      AdamWBlock(tensor.decay ? decayed : undecayed, g, w, m, v);
-      folds[0] += kernels_.digest_fold(w, at, exact::kWeightsStream);
-      folds[1] += kernels_.digest_fold(m, at, exact::kMomentStream);
-      folds[2] += kernels_.digest_fold(v, at, exact::kVarianceStream);
+    TensorUpdate update;
+    update.adam = layout().tensors[t].decay ? decayed : undecayed;
+    switch (reduction_) {
+      case api::Reduction::kExact64:
+        update.factor = exact::Factor64(slots);
+        break;
+      case api::Reduction::kExact32:
+        update.factor = exact::Factor32(exponents_[t], slots);
+        break;
+      case api::Reduction::kFloat:
+        update.factor = 1.0f / static_cast<float>(slots);
+        break;
     }
+    updates.push_back(update);
   }
-  return exact::CombineDigest(folds[0], folds[1], folds[2], header_.exponents, header_.step.value,
-                              header_.updates);
+  return Digest(engine().Update(updates), header_);
 }
 
 ApplyOutcome Trainer::Apply(base::Step step) {
@@ -130,7 +104,7 @@ ApplyOutcome Trainer::Apply(base::Step step) {
       tail.not_finite > 0 || (tail.saturated > 0 && reduction_ == api::Reduction::kExact64);
   header_.step = step;
   if (outcome.skipped) {
-    outcome.digest = Digest(weights(), adam_m(), adam_v(), header_);
+    outcome.digest = Digest(engine().Folds(), header_);
     outcome.offence = DescribeOffence();
   } else {
     header_.updates += 1;
@@ -146,7 +120,7 @@ ApplyOutcome Trainer::Apply(base::Step step) {
   outcome.exponents = ExponentsInForce();
   if (options_.audit) {
     auto samples = AuditedSamples(reduced_tail_, options_.spec.training.slots,
-                                  options_.program->samples_per_slot());
+                                  engine().program().samples_per_slot());
     for (std::size_t s = 0; s < samples.size(); ++s) {
       outcome.samples.emplace_back(static_cast<api::Slot>(s), std::move(samples[s]));
     }
@@ -157,8 +131,8 @@ ApplyOutcome Trainer::Apply(base::Step step) {
 std::vector<std::int64_t> Trainer::EvaluateShare(std::int32_t rank, std::int32_t size) {
   std::vector<std::int64_t> sums(3, 0);
   const std::int64_t rows = options_.dataset->held_out_rows();
-  const auto batch = static_cast<std::int64_t>(options_.program->samples_per_slot());
-  const auto row = static_cast<std::size_t>(options_.program->sample_tokens());
+  const auto batch = static_cast<std::int64_t>(engine().program().samples_per_slot());
+  const auto row = static_cast<std::size_t>(engine().program().sample_tokens());
   const std::int64_t batches = std::max<std::int64_t>((rows + batch - 1) / batch, 1);
   // Whole batches are dealt out, so that every call has the same shape whoever makes it (E3).
   for (std::int64_t first = rank * batch; first < rows; first += size * batch) {
@@ -167,8 +141,7 @@ std::vector<std::int64_t> Trainer::EvaluateShare(std::int32_t rank, std::int32_t
       options_.dataset->ReadHeldOut(
           first + i, std::span(tokens_).subspan(static_cast<std::size_t>(i) * row, row));
     }
-    const model::SlotLoss loss =
-        options_.program->Evaluate(weights(), tokens_, static_cast<std::int32_t>(n));
+    const model::SlotLoss loss = engine().Evaluate(tokens_, static_cast<std::int32_t>(n));
     sums[0] += exact::QuantiseLoss(loss.sum, batches);
     sums[1] += loss.tokens;
     sums[2] += std::isfinite(loss.sum) ? 0 : 1;

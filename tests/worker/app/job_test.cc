@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/worker/scratch_folder.h"
+#include "worker/train/host_engine.h"
 
 namespace muster::app {
 namespace {
@@ -52,7 +53,7 @@ TEST(CheckMemoryTest, SaysHowMuchIsMissingAndWhatWouldHelp) {
   spec.program.config.state_bytes = std::int64_t{12} << 20;
   const auto program = model::MakeProgram(spec.program, 1);
   ASSERT_TRUE(program.ok()) << program.status();
-  const std::int64_t needed = train::Trainer::BytesNeeded(spec, **program);
+  const std::int64_t needed = train::HostBytesNeeded(spec, **program);
   EXPECT_TRUE(CheckMemory(spec, **program, needed).ok());
   EXPECT_TRUE(CheckMemory(spec, **program, std::nullopt).ok()) << "nothing is known";
   spec.training.reduction = api::Reduction::kExact64;

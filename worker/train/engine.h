@@ -1,0 +1,114 @@
+// Where a trainer's vectors live, and every pass over them: on this machine's processors
+// (host_engine.h), or on a device.
+//
+// An engine knows vectors and tensors; steps, slots' counters, exponents and what is agreed are the
+// trainer's. P is the number of parameters. Vectors: weights and two moments (P floats each), `sum`
+// (this member's slots) and `reduced` (everybody's), P elements of the reduction's type each.
+// Reductions are out of place, so that an abort leaves `sum` whole (M4).
+//
+// Thread rule: one thread at a time; regions given out may be read or written by others until the
+// next call that changes what they show.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "operator/api/training_job.h"
+#include "worker/exact/fixed_point.h"
+#include "worker/model/program.h"
+#include "worker/train/optimizer.h"
+
+namespace muster::train {
+
+// One integer (or float) vector to be reduced, in this order, by all members alike.
+struct ReduceVector {
+  enum class Kind { kInt64Sum, kInt32Sum, kFloatSum, kInt32Max };
+  Kind kind = Kind::kInt64Sum;
+  std::span<const std::byte> in;
+  std::span<std::byte> out;
+};
+
+// Of one tensor's gradient of one slot.
+struct TensorTold {
+  exact::QuantiseFlags flags;
+  // The greatest |g|, a NaN beating everything: always with Exact32, otherwise only where the flags
+  // say that something is wrong.
+  float max_abs = 0;
+};
+
+struct SlotTold {
+  model::SlotLoss loss;
+  std::vector<TensorTold> tensors;  // by the layout's index
+};
+
+// How a slot's gradients become integers.
+struct Quantising {
+  // Exact32: one exponent a tensor. None: only the maxima are taken and nothing is added (E5).
+  std::span<const std::int32_t> exponents;
+};
+
+// The vectors of a state, P floats each, in this order everywhere.
+enum class StateVector { kWeights, kMoment, kVariance };
+inline constexpr std::size_t kStateVectors = 3;
+using StateFolds = std::array<std::uint64_t, kStateVectors>;  // worker/exact/digest.h
+using StateSpans = std::array<std::span<float>, kStateVectors>;
+
+// What the update does to one tensor: its gradient is reduced x factor.
+struct TensorUpdate {
+  double factor = 0;
+  AdamWParams adam;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  virtual const model::Program& program() const = 0;
+  const model::Layout& layout() const { return program().layout(); }
+
+  // The state of step 0: weights from the seed, moments zero.
+  virtual void MakeFresh(std::uint64_t seed) = 0;
+  virtual StateFolds Folds() = 0;
+  // Memory of the host that a whole state is written to; CloseState makes it the state.
+  virtual StateSpans OpenState() = 0;
+  virtual void CloseState() = 0;
+  // Elements [begin, begin + out.size()) of one vector.
+  virtual void Copy(StateVector vector, std::size_t begin, std::span<float> out) = 0;
+  // The state as bytes of the host, one region a vector, as it is now.
+  virtual std::vector<std::span<const std::byte>> ServeRegions() = 0;
+
+  // A state arrives in buffers that are void at that moment (M6): voids the sums. Then either
+  // TakeReceived makes it the state, or DropReceived forgets it.
+  virtual std::vector<std::span<std::byte>> ReceiveRegions() = 0;
+  virtual StateFolds ReceivedFolds() = 0;
+  virtual void TakeReceived() = 0;
+  virtual void DropReceived() = 0;
+
+  virtual void ClearSums() = 0;
+  // Computes a slot and adds it whole. tokens: as Program::ComputeSlot. `in_mid_slot` (may be null)
+  // is called once, when the first gradient is there and nothing has been added.
+  virtual SlotTold AddSlot(std::span<const std::int32_t> tokens, const model::SlotKey& key,
+                           const Quantising& quantising,
+                           const std::function<void()>& in_mid_slot) = 0;
+  virtual model::SlotLoss Evaluate(std::span<const std::int32_t> tokens, std::int32_t rows) = 0;
+
+  // `sum` and `reduced` for a communicator that works in the host's memory.
+  virtual ReduceVector Sums() = 0;
+  // What was written to `reduced` there is what the passes below read.
+  virtual void ReducedIsThere() = 0;
+  // The linear checksum of `reduced`; 0 for floats, which have none (E8).
+  virtual std::uint64_t ReducedChecksum() = 0;
+  // Sum of (reduced x factor)^2 over one tensor or, with one factor for all, over everything (E6).
+  virtual double SquareSum(double factor) = 0;
+  virtual double SquareSumOf(std::size_t tensor, double factor) = 0;
+  // Dequantise, AdamW, digest in one pass (E7, E8); one entry a tensor. Folds of the new state.
+  virtual StateFolds Update(std::span<const TensorUpdate> updates) = 0;
+};
+
+}  // namespace muster::train
