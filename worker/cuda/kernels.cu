@@ -1,6 +1,7 @@
 #include "worker/cuda/kernels.h"
 
 #include "worker/cuda/adamw.h"
+#include "worker/cuda/launch.h"
 
 namespace muster::cuda {
 namespace {
@@ -11,9 +12,12 @@ constexpr int kThreads = 256;
 constexpr std::int64_t kMostBlocks = 1024;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
-int BlocksFor(std::int64_t length) {
+Grid GridFor(std::int64_t length) {
   const std::int64_t blocks = (length + kThreads - 1) / kThreads;
-  return static_cast<int>(blocks < kMostBlocks ? blocks : kMostBlocks);
+  Grid grid;
+  grid.blocks = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
+  grid.threads = kThreads;
+  return grid;
 }
 
 __device__ Share MyShare(std::int64_t length) {
@@ -82,14 +86,12 @@ __global__ void DigestKernel(const float* values, std::int64_t length, std::uint
 cudaError_t LaunchQuantiseAdd(cudaStream_t stream, const float* gradient,
                               const MusterCudaSums& sums, const Scale& to, MusterCudaTold* told) {
   if (sums.length <= 0) return cudaSuccess;  // a grid of no blocks is an error
-  const int blocks = BlocksFor(sums.length);
+  const Grid grid = GridFor(sums.length);
   switch (sums.kind) {
     case MUSTER_CUDA_INT64:
-      QuantiseAddKernel<std::int64_t><<<blocks, kThreads, 0, stream>>>(gradient, sums, to, told);
-      return cudaGetLastError();
+      return Launch(QuantiseAddKernel<std::int64_t>, grid, stream, gradient, sums, to, told);
     case MUSTER_CUDA_INT32:
-      QuantiseAddKernel<std::int32_t><<<blocks, kThreads, 0, stream>>>(gradient, sums, to, told);
-      return cudaGetLastError();
+      return Launch(QuantiseAddKernel<std::int32_t>, grid, stream, gradient, sums, to, told);
     default:
       return cudaErrorInvalidValue;
   }
@@ -98,17 +100,14 @@ cudaError_t LaunchQuantiseAdd(cudaStream_t stream, const float* gradient,
 cudaError_t LaunchDequantise(cudaStream_t stream, const MusterCudaSums& sums, double factor,
                              float* out) {
   if (sums.length <= 0) return cudaSuccess;
-  const int blocks = BlocksFor(sums.length);
+  const Grid grid = GridFor(sums.length);
   switch (sums.kind) {
     case MUSTER_CUDA_INT64:
-      DequantiseKernel<std::int64_t><<<blocks, kThreads, 0, stream>>>(sums, factor, out);
-      return cudaGetLastError();
+      return Launch(DequantiseKernel<std::int64_t>, grid, stream, sums, factor, out);
     case MUSTER_CUDA_INT32:
-      DequantiseKernel<std::int32_t><<<blocks, kThreads, 0, stream>>>(sums, factor, out);
-      return cudaGetLastError();
+      return Launch(DequantiseKernel<std::int32_t>, grid, stream, sums, factor, out);
     case MUSTER_CUDA_FLOAT:
-      DequantiseKernel<float><<<blocks, kThreads, 0, stream>>>(sums, factor, out);
-      return cudaGetLastError();
+      return Launch(DequantiseKernel<float>, grid, stream, sums, factor, out);
     default:
       return cudaErrorInvalidValue;
   }
@@ -116,14 +115,12 @@ cudaError_t LaunchDequantise(cudaStream_t stream, const MusterCudaSums& sums, do
 
 cudaError_t LaunchChecksum(cudaStream_t stream, const MusterCudaSums& sums, std::uint64_t* out) {
   if (sums.length <= 0) return cudaSuccess;
-  const int blocks = BlocksFor(sums.length);
+  const Grid grid = GridFor(sums.length);
   switch (sums.kind) {
     case MUSTER_CUDA_INT64:
-      ChecksumKernel<std::int64_t><<<blocks, kThreads, 0, stream>>>(sums, out);
-      return cudaGetLastError();
+      return Launch(ChecksumKernel<std::int64_t>, grid, stream, sums, out);
     case MUSTER_CUDA_INT32:
-      ChecksumKernel<std::int32_t><<<blocks, kThreads, 0, stream>>>(sums, out);
-      return cudaGetLastError();
+      return Launch(ChecksumKernel<std::int32_t>, grid, stream, sums, out);
     default:
       return cudaErrorInvalidValue;
   }
@@ -133,20 +130,16 @@ cudaError_t LaunchUpdate(cudaStream_t stream, const MusterCudaSums& reduced, dou
                          const MusterCudaAdamW& constants, const StateVectors& state,
                          MusterCudaFolds* folds) {
   if (reduced.length <= 0) return cudaSuccess;
-  const int blocks = BlocksFor(reduced.length);
+  const Grid grid = GridFor(reduced.length);
   switch (reduced.kind) {
     case MUSTER_CUDA_INT64:
-      UpdateKernel<std::int64_t>
-          <<<blocks, kThreads, 0, stream>>>(reduced, factor, constants, state, folds);
-      return cudaGetLastError();
+      return Launch(UpdateKernel<std::int64_t>, grid, stream, reduced, factor, constants, state,
+                    folds);
     case MUSTER_CUDA_INT32:
-      UpdateKernel<std::int32_t>
-          <<<blocks, kThreads, 0, stream>>>(reduced, factor, constants, state, folds);
-      return cudaGetLastError();
+      return Launch(UpdateKernel<std::int32_t>, grid, stream, reduced, factor, constants, state,
+                    folds);
     case MUSTER_CUDA_FLOAT:
-      UpdateKernel<float>
-          <<<blocks, kThreads, 0, stream>>>(reduced, factor, constants, state, folds);
-      return cudaGetLastError();
+      return Launch(UpdateKernel<float>, grid, stream, reduced, factor, constants, state, folds);
     default:
       return cudaErrorInvalidValue;
   }
@@ -155,8 +148,7 @@ cudaError_t LaunchUpdate(cudaStream_t stream, const MusterCudaSums& reduced, dou
 cudaError_t LaunchDigest(cudaStream_t stream, const float* values, std::int64_t length,
                          std::uint64_t index, std::uint32_t vector, std::uint64_t* out) {
   if (length <= 0) return cudaSuccess;
-  DigestKernel<<<BlocksFor(length), kThreads, 0, stream>>>(values, length, index, vector, out);
-  return cudaGetLastError();
+  return Launch(DigestKernel, GridFor(length), stream, values, length, index, vector, out);
 }
 
 }  // namespace muster::cuda

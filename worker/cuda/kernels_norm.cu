@@ -1,6 +1,7 @@
 // Half a warp does a row: lane by lane worker/cuda/layer_norm.h, and the tree over lanes by
 // shuffles.
 #include "worker/cuda/kernels.h"
+#include "worker/cuda/launch.h"
 #include "worker/cuda/layer_norm.h"
 
 namespace muster::cuda {
@@ -82,23 +83,25 @@ __global__ void ColumnsKernel(MusterCudaNorm norm) {
   NormColumn(all, column, norm.dgain, norm.dbias);
 }
 
-int BlocksOf(std::int64_t count, int each) { return static_cast<int>((count + each - 1) / each); }
+Grid GridOf(std::int64_t count, int each) {
+  Grid grid;
+  grid.blocks = static_cast<unsigned>((count + each - 1) / each);
+  grid.threads = kThreads;
+  return grid;
+}
 
 }  // namespace
 
 cudaError_t LaunchNormForward(cudaStream_t stream, const MusterCudaNorm& norm) {
   if (norm.rows <= 0 || norm.width <= 0) return cudaSuccess;
-  ForwardKernel<<<BlocksOf(norm.rows, kRowsOfBlock), kThreads, 0, stream>>>(norm);
-  return cudaGetLastError();
+  return Launch(ForwardKernel, GridOf(norm.rows, kRowsOfBlock), stream, norm);
 }
 
 cudaError_t LaunchNormBackward(cudaStream_t stream, const MusterCudaNorm& norm) {
   if (norm.rows <= 0 || norm.width <= 0) return cudaSuccess;
-  BackwardKernel<<<BlocksOf(norm.rows, kRowsOfBlock), kThreads, 0, stream>>>(norm);
-  const cudaError_t error = cudaGetLastError();
+  const cudaError_t error = Launch(BackwardKernel, GridOf(norm.rows, kRowsOfBlock), stream, norm);
   if (error != cudaSuccess) return error;
-  ColumnsKernel<<<BlocksOf(norm.width, kThreads), kThreads, 0, stream>>>(norm);
-  return cudaGetLastError();
+  return Launch(ColumnsKernel, GridOf(norm.width, kThreads), stream, norm);
 }
 
 }  // namespace muster::cuda
