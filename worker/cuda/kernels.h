@@ -19,6 +19,15 @@ cudaError_t LaunchDequantise(cudaStream_t stream, const MusterCudaSums& sums, do
                              float* out);
 cudaError_t LaunchChecksum(cudaStream_t stream, const MusterCudaSums& sums, std::uint64_t* out);
 
+// Beside quantising: worker/cuda/gradient_sums.h.
+cudaError_t LaunchAddFloats(cudaStream_t stream, const float* gradient, const MusterCudaSums& sums,
+                            MusterCudaTold* told);
+cudaError_t LaunchLook(cudaStream_t stream, const float* gradient, std::int64_t length,
+                       MusterCudaTold* told);
+// One double for each kSquareBlock elements.
+cudaError_t LaunchSquares(cudaStream_t stream, const MusterCudaSums& sums, double factor,
+                          double* blocks);
+
 struct StateVectors {
   float *w = nullptr, *m = nullptr, *v = nullptr;
 };

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <new>
 
+#include "worker/cuda/gradient_sums.h"
 #include "worker/cuda/kernels.h"
 
 struct MusterCudaContext {
@@ -90,6 +91,20 @@ int32_t ToHost(MusterCudaContext* context, const void* device, void* host, int64
   });
 }
 
+int32_t Clear(MusterCudaContext* context, void* device, int64_t bytes, MusterCudaText message) {
+  return Do(context, "cudaMemsetAsync", message, [&] {
+    return cudaMemsetAsync(device, 0, static_cast<std::size_t>(bytes), context->stream);
+  });
+}
+
+int32_t CopyWithin(MusterCudaContext* context, const void* from, void* to, int64_t bytes,
+                   MusterCudaText message) {
+  return Do(context, "cudaMemcpyAsync within the device", message, [&] {
+    return cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice,
+                           context->stream);
+  });
+}
+
 int32_t Synchronise(MusterCudaContext* context, MusterCudaText message) {
   return Do(context, "cudaStreamSynchronize", message,
             [&] { return cudaStreamSynchronize(context->stream); });
@@ -102,8 +117,20 @@ int32_t QuantiseAddTensor(MusterCudaContext* context, const float* device_gradie
   to.scale = scale;
   to.limit = limit;
   return Do(context, "launch of quantise_add", message, [&] {
+    if (sums->device_sums == nullptr) {
+      return LaunchLook(context->stream, device_gradient, sums->length, device_told);
+    }
+    if (sums->kind == MUSTER_CUDA_FLOAT) {
+      return LaunchAddFloats(context->stream, device_gradient, *sums, device_told);
+    }
     return LaunchQuantiseAdd(context->stream, device_gradient, *sums, to, device_told);
   });
+}
+
+int32_t SquaresOfSums(MusterCudaContext* context, const MusterCudaSums* sums, double factor,
+                      double* device_blocks, MusterCudaText message) {
+  return Do(context, "launch of squares", message,
+            [&] { return LaunchSquares(context->stream, *sums, factor, device_blocks); });
 }
 
 int32_t DequantiseTensor(MusterCudaContext* context, const MusterCudaSums* sums, double factor,
@@ -150,6 +177,8 @@ int32_t NormBackward(MusterCudaContext* context, const MusterCudaNorm* norm,
             [&] { return LaunchNormBackward(context->stream, *norm); });
 }
 
+static_assert(MUSTER_CUDA_SQUARE_BLOCK == kSquareBlock);
+
 constexpr MusterCudaModule kModule = {MUSTER_CUDA_INTERFACE,
                                       MUSTER_CUDA_BUILD,
                                       CUDART_VERSION,
@@ -160,8 +189,11 @@ constexpr MusterCudaModule kModule = {MUSTER_CUDA_INTERFACE,
                                       Release,
                                       ToDevice,
                                       ToHost,
+                                      Clear,
+                                      CopyWithin,
                                       Synchronise,
                                       QuantiseAddTensor,
+                                      SquaresOfSums,
                                       DequantiseTensor,
                                       ChecksumSums,
                                       UpdateTensor,

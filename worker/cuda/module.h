@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define MUSTER_CUDA_INTERFACE 1
+#define MUSTER_CUDA_INTERFACE 2
 #define MUSTER_CUDA_ENTRY "muster_cuda_module"
 
 #ifdef __cplusplus
@@ -47,6 +47,7 @@ typedef struct MusterCudaFolds {
 } MusterCudaFolds;
 
 // A vector of sums; `kind` says of what.
+#define MUSTER_CUDA_SQUARE_BLOCK 4096
 enum { MUSTER_CUDA_INT64 = 0, MUSTER_CUDA_INT32 = 1, MUSTER_CUDA_FLOAT = 2 };
 typedef struct MusterCudaSums {
   int32_t kind;
@@ -86,13 +87,22 @@ typedef struct MusterCudaModule {
                        MusterCudaText message);
   int32_t (*to_host)(MusterCudaContext* context, const void* device, void* host, int64_t bytes,
                      MusterCudaText message);
+  // Within the device: every byte becomes 0; bytes of one place to another that it does not meet.
+  int32_t (*clear)(MusterCudaContext* context, void* device, int64_t bytes, MusterCudaText message);
+  int32_t (*copy)(MusterCudaContext* context, const void* device_from, void* device_to,
+                  int64_t bytes, MusterCudaText message);
   int32_t (*synchronise)(MusterCudaContext* context, MusterCudaText message);
 
-  // sums += a tensor's quantised gradient (int64 and int32). What it told is merged into
-  // device_told, which the caller zeroes.
+  // sums += a tensor's gradient: quantised (int64 and int32), or as it is (float: scale and limit
+  // are not read). Without device_sums nothing is added. What it told is merged into device_told,
+  // which the caller zeroes.
   int32_t (*quantise_add)(MusterCudaContext* context, const float* device_gradient,
                           const MusterCudaSums* sums, double scale, int64_t limit,
                           MusterCudaTold* device_told, MusterCudaText message);
+  // Sum of (sums x factor)^2 of each MUSTER_CUDA_SQUARE_BLOCK elements, all kinds; the caller adds
+  // the blocks up (worker/exact/norm.h).
+  int32_t (*squares)(MusterCudaContext* context, const MusterCudaSums* sums, double factor,
+                     double* device_blocks, MusterCudaText message);
   // Mean gradients of reduced sums, all kinds.
   int32_t (*dequantise)(MusterCudaContext* context, const MusterCudaSums* sums, double factor,
                         float* device_out, MusterCudaText message);
