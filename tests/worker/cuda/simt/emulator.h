@@ -1,0 +1,48 @@
+// The emulator's own state: what CUDA keeps in its runtime. One for each program or loaded module,
+// as CUDA's is, since the functions that it stands in for have no other place for it.
+//
+// Thread rule: `mutex` guards what is below it; `launching` is held while a kernel runs.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/worker/cuda/simt/memory.h"
+#include "tests/worker/cuda/simt/simt.h"
+
+namespace muster::simt {
+
+struct Emulator {
+  Memory memory;
+  std::mutex launching;
+
+  std::mutex mutex;
+  Settings settings;
+  std::vector<std::string> breaches;
+  std::map<const void*, std::size_t> asked_shared_bytes;  // by kernel
+  std::map<const void*, int> streams;                     // and their devices
+  std::map<const void*, int> events;
+  std::set<const void*> page_locked;
+  std::int64_t launches = 0;
+  std::uintptr_t last_handle = 0;  // nothing is behind one
+};
+
+Emulator& TheEmulator();
+
+// The device that the calling thread has set.
+int ThisDevice();
+
+// Remembers a failure as the thread's last error.
+cudaError_t Failed(cudaError_t error);
+// A breach, and the error that CUDA's function of this name gives.
+cudaError_t Breach(const std::string& sentence, cudaError_t error);
+// Null is every device's own stream.
+bool IsStream(cudaStream_t stream);
+
+}  // namespace muster::simt
