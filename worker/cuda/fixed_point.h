@@ -17,8 +17,8 @@
 
 namespace muster::cuda {
 
-constexpr std::uint32_t kNotFinite = 1;
-constexpr std::uint32_t kSaturated = 2;
+constexpr std::uint32_t kNotFinite = MUSTER_CUDA_NOT_FINITE;
+constexpr std::uint32_t kSaturated = MUSTER_CUDA_SATURATED;
 
 // What adding a gradient told, over any part of it. A NaN is the greatest.
 using Told = MusterCudaTold;

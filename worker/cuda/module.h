@@ -35,7 +35,8 @@ typedef struct MusterCudaAdamW {
   float gradient_scale, step_size, inverse_correction2, epsilon, keep;
 } MusterCudaAdamW;
 
-// Over one vector. Flags: 1 not finite, 2 saturated. max_abs: bits of the greatest |g|.
+// Over one vector. max_abs: bits of the greatest |g|.
+enum { MUSTER_CUDA_NOT_FINITE = 1, MUSTER_CUDA_SATURATED = 2 };  // flags
 typedef struct MusterCudaTold {
   uint64_t checksum;
   uint32_t flags;

@@ -60,14 +60,21 @@ std::int32_t ExponentFor(float max_abs) {
 std::int32_t MaxAbsBits(float max_abs) { return std::bit_cast<std::int32_t>(max_abs); }
 float MaxAbsFromBits(std::int32_t bits) { return std::bit_cast<float>(bits); }
 
+double Scale64() { return std::ldexp(1.0, kFractionBits); }
+
+double Scale32(std::int32_t exponent, std::int32_t slots) {
+  MUSTER_CHECK(slots >= 1, "a step has at least one slot");
+  return std::ldexp(1.0, 30 - HeadroomBits(slots) - exponent);
+}
+
 double Factor64(std::int32_t slots) {
   MUSTER_CHECK(slots >= 1, "a step has at least one slot");
-  return std::ldexp(1.0, -kFractionBits) / slots;
+  return 1.0 / Scale64() / slots;
 }
 
 double Factor32(std::int32_t exponent, std::int32_t slots) {
   MUSTER_CHECK(slots >= 1, "a step has at least one slot");
-  return std::ldexp(1.0, exponent - (30 - HeadroomBits(slots))) / slots;
+  return 1.0 / Scale32(exponent, slots) / slots;
 }
 
 std::span<const Kernels* const> SupportedKernels() {

@@ -55,6 +55,9 @@ std::int32_t ExponentFor(float max_abs);
 std::int32_t MaxAbsBits(float max_abs);
 float MaxAbsFromBits(std::int32_t bits);
 
+// What a gradient is multiplied with before it is rounded: powers of two.
+double Scale64();
+double Scale32(std::int32_t exponent, std::int32_t slots);
 // What a reduced integer is multiplied with: 1 / (scale * M), the mean over slots (E4).
 double Factor64(std::int32_t slots);
 double Factor32(std::int32_t exponent, std::int32_t slots);

@@ -104,9 +104,9 @@ class Engine {
   virtual void ReducedIsThere() = 0;
   // The linear checksum of `reduced`; 0 for floats, which have none (E8).
   virtual std::uint64_t ReducedChecksum() = 0;
-  // Sum of (reduced x factor)^2 over one tensor or, with one factor for all, over everything (E6).
+  // Sum of (reduced x factor)^2: over everything, or over each tensor with its own factor (E6).
   virtual double SquareSum(double factor) = 0;
-  virtual double SquareSumOf(std::size_t tensor, double factor) = 0;
+  virtual std::vector<double> SquareSums(std::span<const double> factors) = 0;
   // Dequantise, AdamW, digest in one pass (E7, E8); one entry a tensor. Folds of the new state.
   virtual StateFolds Update(std::span<const TensorUpdate> updates) = 0;
 };

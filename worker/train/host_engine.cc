@@ -84,11 +84,7 @@ class HostEngine final : public Engine {
   void ReducedIsThere() override {}
   std::uint64_t ReducedChecksum() override;
   double SquareSum(double factor) override { return SquareSumIn(0, AllElements(), factor); }
-  double SquareSumOf(std::size_t tensor, double factor) override {
-    const model::Tensor& t = layout().tensors[tensor];
-    return SquareSumIn(static_cast<std::size_t>(t.offset), static_cast<std::size_t>(t.size),
-                       factor);
-  }
+  std::vector<double> SquareSums(std::span<const double> factors) override;
   StateFolds Update(std::span<const TensorUpdate> updates) override;
 
  private:
@@ -222,6 +218,16 @@ double HostEngine::SquareSumIn(std::size_t begin, std::size_t size, double facto
       return exact::SquareSumFloat(reduced_.as<float>().subspan(begin, size), factor);
   }
   return 0;
+}
+
+std::vector<double> HostEngine::SquareSums(std::span<const double> factors) {
+  std::vector<double> sums;
+  for (std::size_t t = 0; t < factors.size(); ++t) {
+    const model::Tensor& tensor = layout().tensors[t];
+    sums.push_back(SquareSumIn(static_cast<std::size_t>(tensor.offset),
+                               static_cast<std::size_t>(tensor.size), factors[t]));
+  }
+  return sums;
 }
 
 void HostEngine::Dequantise(std::size_t begin, double factor, std::span<float> out) const {

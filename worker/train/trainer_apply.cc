@@ -52,11 +52,11 @@ double Trainer::SquaredNorm() const {
       break;
   }
   if (exponents_.empty()) return 0;  // the first pass took maxima only, and it is skipped (E5)
-  std::vector<double> parts;
-  for (std::size_t t = 0; t < layout().tensors.size(); ++t) {
-    parts.push_back(engine().SquareSumOf(t, exact::Factor32(exponents_[t], slots)));
+  std::vector<double> factors;
+  for (const std::int32_t exponent : exponents_) {
+    factors.push_back(exact::Factor32(exponent, slots));
   }
-  return exact::TreeSum(parts);
+  return exact::TreeSum(engine().SquareSums(factors));
 }
 
 std::uint64_t Trainer::UpdatePass(const AdamWOptions& adam) {

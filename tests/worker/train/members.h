@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -72,9 +73,17 @@ class Toy final : public model::Program {
   model::Layout layout_;
 };
 
+using EngineMaker = std::function<std::unique_ptr<Engine>(const api::TrainingJobSpec&,
+                                                          std::unique_ptr<model::Program>)>;
+inline std::unique_ptr<Engine> OnHost(const api::TrainingJobSpec& spec,
+                                      std::unique_ptr<model::Program> program) {
+  return MakeHostEngine(spec, std::move(program), "scalar");
+}
+
 class Member {
  public:
-  explicit Member(api::Reduction reduction, std::int64_t saturate = -1, const Poison& poison = {})
+  explicit Member(api::Reduction reduction, std::int64_t saturate = -1, const Poison& poison = {},
+                  const EngineMaker& make_engine = OnHost)
       : dataset_(data::Dataset::WithoutTokens()) {
     TrainerOptions options;
     options.spec.training.slots = kSlots;
@@ -84,7 +93,7 @@ class Member {
     options.spec.program.config.clip = 0.5;
     auto toy = std::make_unique<Toy>();
     toy->poison = poison;
-    options.engine = MakeHostEngine(options.spec, std::move(toy), "scalar");
+    options.engine = make_engine(options.spec, std::move(toy));
     options.dataset = dataset_.get();
     options.saturate = base::Step(saturate);
     trainer = std::make_unique<Trainer>(std::move(options));
@@ -184,9 +193,10 @@ inline StepResult RunStep(std::vector<Member>& members, std::int64_t step,
 
 inline std::vector<std::uint64_t> Digests(api::Reduction reduction, int members,
                                           const std::vector<int>& deal, std::int64_t saturate = -1,
-                                          const Poison& poison = {}) {
+                                          const Poison& poison = {},
+                                          const EngineMaker& make_engine = OnHost) {
   std::vector<Member> all;
-  for (int m = 0; m < members; ++m) all.emplace_back(reduction, saturate, poison);
+  for (int m = 0; m < members; ++m) all.emplace_back(reduction, saturate, poison, make_engine);
   std::vector<std::uint64_t> digests;
   for (std::int64_t step = 1; step <= 4; ++step) {
     digests.push_back(RunStep(all, step, deal).applied.digest);

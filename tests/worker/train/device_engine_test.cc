@@ -1,0 +1,218 @@
+// A trainer on a device gives the bits of one on this machine's processors. The device is the
+// module's own sources on the emulator of tests/worker/cuda/simt; the program is the trainer tests'
+// toy, whose gradients are copied to the device.
+#include "worker/train/device_engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "tests/worker/train/members.h"
+
+extern "C" const MusterCudaModule* muster_cuda_module();
+
+namespace muster::train {
+namespace {
+
+class CopyingSink final : public model::GradientSink {
+ public:
+  CopyingSink(device::Context& context, std::vector<device::Memory>& gradients,
+              const DeviceProgram::Finished& finished)
+      : context_(context), gradients_(gradients), finished_(finished) {}
+  void Finished(std::size_t tensor, std::span<const float> gradient) override {
+    context_.ToDevice(std::as_bytes(gradient), gradients_[tensor].data());
+    finished_(tensor, gradients_[tensor].as<float>());
+  }
+
+ private:
+  device::Context& context_;
+  std::vector<device::Memory>& gradients_;
+  const DeviceProgram::Finished& finished_;
+};
+
+// A program of the host behind the interface of a device's.
+class Copied final : public DeviceProgram {
+ public:
+  Copied(device::Context& context, std::unique_ptr<model::Program> program)
+      : context_(context), program_(std::move(program)) {
+    for (const model::Tensor& tensor : program_->layout().tensors) {
+      gradients_.emplace_back(context, tensor.size * static_cast<std::int64_t>(sizeof(float)));
+    }
+    weights_.resize(static_cast<std::size_t>(program_->layout().parameters));
+  }
+  const model::Program& host() const override { return *program_; }
+  model::SlotLoss ComputeSlot(const float* device_weights, std::span<const std::int32_t> tokens,
+                              const model::SlotKey& key, const Finished& finished) override {
+    context_.ToHost(device_weights, std::as_writable_bytes(std::span(weights_)));
+    CopyingSink sink(context_, gradients_, finished);
+    return program_->ComputeSlot(weights_, tokens, key, sink);
+  }
+  model::SlotLoss Evaluate(const float* device_weights, std::span<const std::int32_t> tokens,
+                           std::int32_t rows) override {
+    context_.ToHost(device_weights, std::as_writable_bytes(std::span(weights_)));
+    return program_->Evaluate(weights_, tokens, rows);
+  }
+
+ private:
+  device::Context& context_;
+  const std::unique_ptr<model::Program> program_;
+  std::vector<device::Memory> gradients_;
+  std::vector<float> weights_;
+};
+
+class DeviceEngineTest : public testing::Test {
+ protected:
+  DeviceEngineTest() {
+    auto context = device::Context::Create(*muster_cuda_module(), 0, [](const std::string& why) {
+      FAIL() << "the device failed: " << why;
+    });
+    EXPECT_TRUE(context.ok()) << context.status();
+    context_ = *std::move(context);
+  }
+  EngineMaker OnDevice() {
+    return [this](const api::TrainingJobSpec& spec, std::unique_ptr<model::Program> program) {
+      return MakeDeviceEngine(spec, *context_,
+                              std::make_unique<Copied>(*context_, std::move(program)));
+    };
+  }
+  std::unique_ptr<device::Context> context_;
+};
+
+constexpr api::Reduction kReductions[] = {api::Reduction::kExact64, api::Reduction::kExact32,
+                                          api::Reduction::kFloat};
+
+TEST_F(DeviceEngineTest, EveryStepHasTheDigestOfTheHosts) {
+  for (const auto reduction : kReductions) {
+    const auto host = Digests(reduction, 1, kAlone);
+    EXPECT_EQ(Digests(reduction, 1, kAlone, -1, {}, OnDevice()), host);
+    if (reduction == api::Reduction::kFloat) continue;
+    EXPECT_EQ(Digests(reduction, 3, {2, 2, 0, 1, 1, 2}, -1, {}, OnDevice()), host);
+    EXPECT_EQ(Digests(reduction, 1, kAlone, 2, {}, OnDevice()),
+              Digests(reduction, 1, kAlone, 2, {}))
+        << "a step that was made to saturate";
+  }
+}
+
+TEST_F(DeviceEngineTest, WhatIsNotFiniteIsSkippedAndNamedAlike) {
+  for (const auto reduction : kReductions) {
+    for (const float value : {NAN, -INFINITY, 3e6f}) {
+      for (const std::int64_t step : {1, 2}) {
+        Poison poison{step};
+        poison.value = value;
+        std::vector<Member> host, device;
+        host.emplace_back(reduction, -1, poison);
+        device.emplace_back(reduction, -1, poison, OnDevice());
+        for (std::int64_t s = 1; s <= 3; ++s) {
+          const StepResult expected = RunStep(host, s, kAlone);
+          const StepResult result = RunStep(device, s, kAlone);
+          EXPECT_EQ(result.applied.skipped, expected.applied.skipped);
+          EXPECT_EQ(result.attempts, expected.attempts);
+          EXPECT_EQ(result.offences, expected.offences);
+          EXPECT_EQ(result.applied.digest, expected.applied.digest)
+              << "value " << value << " in step " << step << ", seen in " << s;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(DeviceEngineTest, NormAndLossAreTheHosts) {
+  for (const auto reduction : kReductions) {
+    std::vector<Member> host, device;
+    host.emplace_back(reduction);
+    device.emplace_back(reduction, -1, Poison{}, OnDevice());
+    const ApplyOutcome expected = RunStep(host, 1, kAlone).applied;
+    const ApplyOutcome applied = RunStep(device, 1, kAlone).applied;
+    EXPECT_EQ(applied.grad_norm, expected.grad_norm);
+    EXPECT_GT(applied.grad_norm, 0);
+    EXPECT_EQ(applied.loss, expected.loss);
+    EXPECT_EQ(applied.clipped, expected.clipped);
+  }
+}
+
+TEST_F(DeviceEngineTest, StateGoesFromADeviceToAHostAndBack) {
+  for (const auto reduction : kReductions) {
+    std::vector<Member> source, joiner;
+    source.emplace_back(reduction, -1, Poison{}, OnDevice());
+    joiner.emplace_back(reduction);
+    const std::uint64_t digest = RunStep(source, 1, kAlone).applied.digest;
+    const std::string header = EncodeHeader(source[0].trainer->header());
+    const auto pass = [&](Member& from, Member& to, bool damaged) {
+      const auto served = from.trainer->engine().ServeRegions();
+      const auto regions = to.trainer->ReceiveRegions();
+      ASSERT_EQ(served.size(), regions.size());
+      for (std::size_t i = 0; i < served.size(); ++i) {
+        ASSERT_EQ(served[i].size(), regions[i].size());
+        std::memcpy(regions[i].data(), served[i].data(), served[i].size());
+      }
+      if (damaged) regions[2][11] ^= std::byte{4};
+    };
+    pass(source[0], joiner[0], false);
+    auto adopted = joiner[0].trainer->AdoptReceived(header, digest);
+    ASSERT_TRUE(adopted.ok()) << adopted.status();
+
+    Member back(reduction, -1, Poison{}, OnDevice());
+    const std::vector<float> fresh = WeightsOf(back);
+    pass(joiner[0], back, true);
+    EXPECT_FALSE(back.trainer->AdoptReceived(header, digest).ok());
+    EXPECT_EQ(WeightsOf(back), fresh) << "a state that is not right changes nothing";
+    pass(joiner[0], back, false);
+    adopted = back.trainer->AdoptReceived(header, digest);
+    ASSERT_TRUE(adopted.ok()) << adopted.status();
+    EXPECT_EQ(*adopted, digest);
+    EXPECT_EQ(back.trainer->AdoptHeader(back.trainer->header()), digest);
+
+    std::vector<Member> all;
+    all.push_back(std::move(back));
+    EXPECT_EQ(RunStep(all, 2, kAlone).applied.digest, RunStep(source, 2, kAlone).applied.digest);
+  }
+}
+
+TEST_F(DeviceEngineTest, RestoredStateIsTheOneThatWasCopied) {
+  std::vector<Member> source;
+  source.emplace_back(api::Reduction::kExact64, -1, Poison{}, OnDevice());
+  const std::uint64_t digest = RunStep(source, 1, kAlone).applied.digest;
+  Member restored(api::Reduction::kExact64, -1, Poison{}, OnDevice());
+  const StateSpans into = restored.trainer->engine().OpenState();
+  for (std::size_t v = 0; v < kStateVectors; ++v) {
+    // In two parts, as two members' checkpoints hold them.
+    const std::size_t half = into[v].size() / 2;
+    source[0].trainer->engine().Copy(static_cast<StateVector>(v), 0, into[v].first(half));
+    source[0].trainer->engine().Copy(static_cast<StateVector>(v), half, into[v].subspan(half));
+  }
+  restored.trainer->engine().CloseState();
+  EXPECT_EQ(restored.trainer->AdoptHeader(source[0].trainer->header()), digest);
+}
+
+TEST_F(DeviceEngineTest, InMidSlotNothingOfItHasBeenAdded) {
+  Member member(api::Reduction::kExact64, -1, Poison{}, OnDevice());
+  member.trainer->ClearSums({base::Step(1), 0, member.trainer->ExponentsInForce()});
+  bool called = false;
+  member.trainer->AddSlot(0, [&] {
+    called = true;
+    const auto in = member.trainer->PrepareReduction({})[0].in;
+    EXPECT_TRUE(std::ranges::all_of(in, [](std::byte b) { return b == std::byte{0}; }));
+  });
+  EXPECT_TRUE(called);
+  const auto in = member.trainer->PrepareReduction({})[0].in;
+  EXPECT_FALSE(std::ranges::all_of(in, [](std::byte b) { return b == std::byte{0}; }));
+}
+
+TEST_F(DeviceEngineTest, AFlippedBitOfASumIsFoundByTheChecksum) {
+  for (const auto reduction : {api::Reduction::kExact64, api::Reduction::kExact32}) {
+    std::vector<Member> all;
+    all.emplace_back(reduction, -1, Poison{}, OnDevice());
+    RunStep(all, 1, kAlone);
+    Trainer& trainer = *all[0].trainer;
+    trainer.ClearSums({base::Step(2), 0, trainer.ExponentsInForce()});
+    for (std::int32_t s = 0; s < kSlots; ++s) trainer.AddSlot(s);
+    AllReduce(all);
+    EXPECT_TRUE(trainer.FinishReduction().checksum_ok);
+    trainer.PrepareReduction({})[0].out[4321] ^= std::byte{16};
+    EXPECT_FALSE(trainer.FinishReduction().checksum_ok);
+  }
+}
+
+}  // namespace
+}  // namespace muster::train

@@ -1,0 +1,85 @@
+// One GPU of this process and its memory: the module's table with owners.
+//
+// What fails on a device is not repaired: after most faults the context gives errors for ever, and
+// memory that cannot be had was counted before (memory.h). So each call that fails says its sentence
+// to `fail`, which ends the process: the others go on without this member, and its replacement
+// begins with a new context.
+//
+// Thread rule: one thread at a time, also for the memory's ends.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "operator/base/status.h"
+#include "worker/cuda/module.h"
+
+namespace muster::device {
+
+class Context final {
+ public:
+  // Does not return.
+  using Fail = std::function<void(const std::string& sentence)>;
+
+  // Unavailable with the module's sentence when the device gives no context.
+  static absl::StatusOr<std::unique_ptr<Context>> Create(const MusterCudaModule& module,
+                                                         int ordinal, Fail fail);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  // context.Do(&MusterCudaModule::clear, pointer, bytes): the function with this context first and
+  // room for its sentence last.
+  template <typename... P, typename... A>
+  void Do(int32_t (*MusterCudaModule::*function)(MusterCudaContext*, P...), A... arguments) {
+    char text[kSentence] = "";
+    const MusterCudaText message = {text, kSentence};
+    if ((module_.*function)(context_, arguments..., message) != 0) End(text);
+  }
+
+  // The host's side may be given back once these have returned.
+  void ToDevice(std::span<const std::byte> from, void* to);
+  void ToHost(const void* from, std::span<std::byte> to);
+  void Synchronise() { Do(&MusterCudaModule::synchronise); }
+
+ private:
+  friend class Memory;
+  static constexpr int32_t kSentence = 256;
+
+  Context(const MusterCudaModule& module, MusterCudaContext* context, Fail fail)
+      : module_(module), context_(context), fail_(std::move(fail)) {}
+  [[noreturn]] void End(const std::string& sentence) const;
+
+  const MusterCudaModule& module_;
+  MusterCudaContext* const context_;
+  const Fail fail_;
+};
+
+// Bytes of the device, not initialised. The context outlives it.
+class Memory final {
+ public:
+  Memory() = default;
+  Memory(Context& context, std::int64_t bytes);
+  ~Memory();
+  Memory(Memory&& other) noexcept;
+  Memory& operator=(Memory&& other) noexcept;
+
+  std::int64_t bytes() const { return bytes_; }
+  void* data() const { return device_; }
+  template <typename T>
+  T* as(std::int64_t element = 0) const {
+    return static_cast<T*>(device_) + element;
+  }
+
+ private:
+  Context* context_ = nullptr;
+  void* device_ = nullptr;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace muster::device

@@ -1,0 +1,314 @@
+#include "worker/train/device_engine.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "operator/base/check.h"
+#include "worker/exact/digest.h"
+#include "worker/exact/norm.h"
+#include "worker/train/state.h"
+
+namespace muster::train {
+namespace {
+
+using device::Context;
+using device::Memory;
+using Module = MusterCudaModule;
+
+struct Kind {
+  ReduceVector::Kind reduced = ReduceVector::Kind::kInt64Sum;
+  int32_t module = MUSTER_CUDA_INT64;
+  std::int64_t bytes = sizeof(std::int64_t);
+};
+
+Kind KindOf(api::Reduction reduction) {
+  switch (reduction) {
+    case api::Reduction::kExact64:
+      break;
+    case api::Reduction::kExact32:
+      return {ReduceVector::Kind::kInt32Sum, MUSTER_CUDA_INT32, sizeof(std::int32_t)};
+    case api::Reduction::kFloat:
+      return {ReduceVector::Kind::kFloatSum, MUSTER_CUDA_FLOAT, sizeof(float)};
+  }
+  return {};
+}
+
+std::int64_t SquareBlocks(std::int64_t elements) {
+  return (elements + MUSTER_CUDA_SQUARE_BLOCK - 1) / MUSTER_CUDA_SQUARE_BLOCK;
+}
+
+MusterCudaAdamW ForModule(const AdamWParams& p) {
+  return {p.beta1,
+          p.one_minus_beta1,
+          p.beta2,
+          p.one_minus_beta2,
+          p.gradient_scale,
+          p.step_size,
+          p.inverse_correction2,
+          p.epsilon,
+          p.keep};
+}
+
+TensorTold FromModule(const MusterCudaTold& told) {
+  TensorTold out;
+  out.flags = {(told.flags & MUSTER_CUDA_NOT_FINITE) != 0,
+               (told.flags & MUSTER_CUDA_SATURATED) != 0, told.checksum};
+  out.max_abs = std::bit_cast<float>(told.max_abs);
+  return out;
+}
+
+class DeviceEngine final : public Engine {
+ public:
+  DeviceEngine(const api::TrainingJobSpec& spec, Context& context,
+               std::unique_ptr<DeviceProgram> program);
+
+  const model::Program& program() const override { return program_->host(); }
+
+  void MakeFresh(std::uint64_t seed) override;
+  StateFolds Folds() override;
+  StateSpans OpenState() override;
+  void CloseState() override;
+  void Copy(StateVector vector, std::size_t begin, std::span<float> out) override {
+    context_.ToHost(VectorAt(vector, static_cast<std::int64_t>(begin)),
+                    std::as_writable_bytes(out));
+  }
+  std::vector<std::span<const std::byte>> ServeRegions() override;
+
+  std::vector<std::span<std::byte>> ReceiveRegions() override;
+  StateFolds ReceivedFolds() override;
+  void TakeReceived() override { CloseState(); }
+  void DropReceived() override { host_state_ = {}; }
+
+  void ClearSums() override { context_.Do(&Module::clear, sum_.data(), sum_.bytes()); }
+  SlotTold AddSlot(std::span<const std::int32_t> tokens, const model::SlotKey& key,
+                   const Quantising& quantising, const std::function<void()>& in_mid_slot) override;
+  model::SlotLoss Evaluate(std::span<const std::int32_t> tokens, std::int32_t rows) override {
+    return program_->Evaluate(Vector(StateVector::kWeights), tokens, rows);
+  }
+
+  ReduceVector Sums() override;
+  void ReducedIsThere() override { context_.ToDevice(host_reduced_.bytes(), reduced_.data()); }
+  std::uint64_t ReducedChecksum() override;
+  double SquareSum(double factor) override;
+  std::vector<double> SquareSums(std::span<const double> factors) override;
+  StateFolds Update(std::span<const TensorUpdate> updates) override;
+
+ private:
+  float* Vector(StateVector vector) const { return VectorAt(vector, 0); }
+  float* VectorAt(StateVector vector, std::int64_t element) const {
+    return state_[static_cast<std::size_t>(vector)].as<float>(element);
+  }
+  MusterCudaSums Part(const Memory& sums, const model::Tensor& tensor) const {
+    return {kind_.module, sums.as<std::byte>(tensor.offset * kind_.bytes), tensor.size,
+            static_cast<std::uint64_t>(tensor.offset)};
+  }
+  MusterCudaSums Whole(const Memory& sums) const {
+    return {kind_.module, sums.data(), layout().parameters, 0};
+  }
+  void OpenHostState();
+  // What was folded into `folds_` since it was cleared.
+  StateFolds ReadFolds();
+
+  Context& context_;
+  const std::unique_ptr<DeviceProgram> program_;
+  const Kind kind_;
+  const api::Reduction reduction_;
+  const std::int32_t slots_;
+  const std::size_t vector_bytes_;
+  std::array<Memory, kStateVectors> state_;
+  Memory sum_;
+  Memory reduced_;
+  Memory told_;     // one entry a tensor
+  Memory folds_;    // MusterCudaFolds, and the checksum behind it
+  Memory squares_;  // the blocks of every tensor by itself
+  AlignedBuffer host_sum_, host_reduced_;
+  std::array<AlignedBuffer, kStateVectors> host_state_;  // only while a state moves
+};
+
+DeviceEngine::DeviceEngine(const api::TrainingJobSpec& spec, Context& context,
+                           std::unique_ptr<DeviceProgram> program)
+    : context_(context),
+      program_(std::move(program)),
+      kind_(KindOf(spec.training.reduction)),
+      reduction_(spec.training.reduction),
+      slots_(spec.training.slots),
+      vector_bytes_(static_cast<std::size_t>(layout().parameters) * sizeof(float)) {
+  const std::int64_t sum_bytes = layout().parameters * kind_.bytes;
+  for (Memory& vector : state_) vector = Memory(context, static_cast<std::int64_t>(vector_bytes_));
+  sum_ = Memory(context, sum_bytes);
+  reduced_ = Memory(context, sum_bytes);
+  std::int64_t blocks = 0;
+  for (const model::Tensor& tensor : layout().tensors) blocks += SquareBlocks(tensor.size);
+  told_ = Memory(context, static_cast<std::int64_t>(layout().tensors.size()) *
+                              static_cast<std::int64_t>(sizeof(MusterCudaTold)));
+  folds_ = Memory(context, sizeof(MusterCudaFolds));
+  squares_ = Memory(context,
+                    std::max<std::int64_t>(blocks, 1) * static_cast<std::int64_t>(sizeof(double)));
+  host_sum_ = AlignedBuffer(static_cast<std::size_t>(sum_bytes));
+  host_reduced_ = AlignedBuffer(static_cast<std::size_t>(sum_bytes));
+}
+
+void DeviceEngine::MakeFresh(std::uint64_t seed) {
+  OpenHostState();  // zeros
+  program().Initialise(seed, host_state_[0].as<float>());
+  CloseState();
+}
+
+StateFolds DeviceEngine::ReadFolds() {
+  MusterCudaFolds folds;
+  context_.ToHost(folds_.data(), std::as_writable_bytes(std::span(&folds, 1)));
+  return {folds.weights, folds.first, folds.second};
+}
+
+StateFolds DeviceEngine::Folds() {
+  context_.Do(&Module::clear, folds_.data(), folds_.bytes());
+  for (std::uint32_t v = 0; v < kStateVectors; ++v) {
+    context_.Do(&Module::digest, state_[v].as<float>(), layout().parameters, std::uint64_t{0}, v,
+                folds_.as<std::uint64_t>(v));
+  }
+  return ReadFolds();
+}
+
+void DeviceEngine::OpenHostState() {
+  for (AlignedBuffer& vector : host_state_) vector = AlignedBuffer(vector_bytes_);
+}
+
+StateSpans DeviceEngine::OpenState() {
+  OpenHostState();
+  return {host_state_[0].as<float>(), host_state_[1].as<float>(), host_state_[2].as<float>()};
+}
+
+void DeviceEngine::CloseState() {
+  for (std::size_t v = 0; v < kStateVectors; ++v) {
+    context_.ToDevice(host_state_[v].bytes(), state_[v].data());
+  }
+  host_state_ = {};
+}
+
+std::vector<std::span<const std::byte>> DeviceEngine::ServeRegions() {
+  OpenHostState();
+  for (std::size_t v = 0; v < kStateVectors; ++v) {
+    context_.ToHost(state_[v].data(), host_state_[v].bytes());
+  }
+  return {host_state_[0].bytes(), host_state_[1].bytes(), host_state_[2].bytes()};
+}
+
+std::vector<std::span<std::byte>> DeviceEngine::ReceiveRegions() {
+  OpenHostState();
+  return {host_state_[0].bytes(), host_state_[1].bytes(), host_state_[2].bytes()};
+}
+
+// Vector by vector through `reduced`, which is void now and has room for one: the old state stays
+// until all of the new one is known to be right.
+StateFolds DeviceEngine::ReceivedFolds() {
+  context_.Do(&Module::clear, folds_.data(), folds_.bytes());
+  for (std::uint32_t v = 0; v < kStateVectors; ++v) {
+    context_.ToDevice(host_state_[v].bytes(), reduced_.data());
+    context_.Do(&Module::digest, reduced_.as<float>(), layout().parameters, std::uint64_t{0}, v,
+                folds_.as<std::uint64_t>(v));
+  }
+  return ReadFolds();
+}
+
+SlotTold DeviceEngine::AddSlot(std::span<const std::int32_t> tokens, const model::SlotKey& key,
+                               const Quantising& quantising,
+                               const std::function<void()>& in_mid_slot) {
+  const bool exact32 = reduction_ == api::Reduction::kExact32;
+  context_.Do(&Module::clear, told_.data(), told_.bytes());
+  bool first = true;
+  const auto finished = [&](std::size_t t, const float* gradient) {
+    if (std::exchange(first, false) && in_mid_slot != nullptr) {
+      context_.Synchronise();
+      in_mid_slot();
+    }
+    MusterCudaSums sums = Part(sum_, layout().tensors[t]);
+    double scale = 0;
+    std::int64_t limit = 0;
+    if (reduction_ == api::Reduction::kExact64) {
+      scale = exact::Scale64();
+      limit = exact::Limit64(slots_);
+    } else if (exact32 && quantising.exponents.empty()) {
+      sums.device_sums = nullptr;  // the maxima alone
+    } else if (exact32) {
+      scale = exact::Scale32(quantising.exponents[t], slots_);
+      limit = exact::Limit32(slots_);
+    }
+    context_.Do(&Module::quantise_add, gradient, &sums, scale, limit,
+                told_.as<MusterCudaTold>(static_cast<std::int64_t>(t)));
+  };
+  SlotTold slot;
+  slot.loss = program_->ComputeSlot(Vector(StateVector::kWeights), tokens, key, finished);
+  std::vector<MusterCudaTold> told(layout().tensors.size());
+  context_.ToHost(told_.data(), std::as_writable_bytes(std::span(told)));
+  for (const MusterCudaTold& tensor : told) slot.tensors.push_back(FromModule(tensor));
+  // Looking marks what is not finite; the host's engine tells that by the maximum alone.
+  if (exact32 && quantising.exponents.empty()) {
+    for (TensorTold& tensor : slot.tensors) tensor.flags = {};
+  }
+  return slot;
+}
+
+ReduceVector DeviceEngine::Sums() {
+  context_.ToHost(sum_.data(), host_sum_.bytes());
+  return {kind_.reduced, host_sum_.bytes(), host_reduced_.bytes()};
+}
+
+std::uint64_t DeviceEngine::ReducedChecksum() {
+  if (reduction_ == api::Reduction::kFloat) return 0;
+  context_.Do(&Module::clear, folds_.data(), folds_.bytes());
+  const MusterCudaSums all = Whole(reduced_);
+  context_.Do(&Module::checksum, &all, folds_.as<std::uint64_t>());
+  return ReadFolds()[0];
+}
+
+double DeviceEngine::SquareSum(double factor) {
+  const MusterCudaSums all = Whole(reduced_);
+  context_.Do(&Module::squares, &all, factor, squares_.as<double>());
+  std::vector<double> blocks(static_cast<std::size_t>(SquareBlocks(all.length)));
+  context_.ToHost(squares_.data(), std::as_writable_bytes(std::span(blocks)));
+  return exact::TreeSum(blocks);
+}
+
+std::vector<double> DeviceEngine::SquareSums(std::span<const double> factors) {
+  std::int64_t at = 0;
+  for (std::size_t t = 0; t < factors.size(); ++t) {
+    const MusterCudaSums part = Part(reduced_, layout().tensors[t]);
+    context_.Do(&Module::squares, &part, factors[t], squares_.as<double>(at));
+    at += SquareBlocks(part.length);
+  }
+  std::vector<double> blocks(static_cast<std::size_t>(at));
+  context_.ToHost(squares_.data(), std::as_writable_bytes(std::span(blocks)));
+  std::span<const double> left = blocks;
+  std::vector<double> sums;
+  for (std::size_t t = 0; t < factors.size(); ++t) {
+    const auto mine = static_cast<std::size_t>(SquareBlocks(layout().tensors[t].size));
+    sums.push_back(exact::TreeSum(left.first(mine)));
+    left = left.subspan(mine);
+  }
+  return sums;
+}
+
+StateFolds DeviceEngine::Update(std::span<const TensorUpdate> updates) {
+  host_state_ = {};  // nobody reads it any more
+  context_.Do(&Module::clear, folds_.data(), folds_.bytes());
+  for (std::size_t t = 0; t < updates.size(); ++t) {
+    const model::Tensor& tensor = layout().tensors[t];
+    const MusterCudaSums part = Part(reduced_, tensor);
+    const MusterCudaAdamW constants = ForModule(updates[t].adam);
+    context_.Do(&Module::update, &part, updates[t].factor, &constants,
+                VectorAt(StateVector::kWeights, tensor.offset),
+                VectorAt(StateVector::kMoment, tensor.offset),
+                VectorAt(StateVector::kVariance, tensor.offset), folds_.as<MusterCudaFolds>());
+  }
+  return ReadFolds();
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> MakeDeviceEngine(const api::TrainingJobSpec& spec, device::Context& context,
+                                         std::unique_ptr<DeviceProgram> program) {
+  return std::make_unique<DeviceEngine>(spec, context, std::move(program));
+}
+
+}  // namespace muster::train
