@@ -63,6 +63,33 @@ int32_t Create(int32_t ordinal, MusterCudaContext** out, MusterCudaText message)
   return 0;
 }
 
+int32_t Bind(MusterCudaContext* context, MusterCudaText message) {
+  return Do(context, "cudaSetDevice", message, [] { return cudaSuccess; });
+}
+
+void* StreamOf(MusterCudaContext* context) { return context->stream; }
+
+int32_t CreateEvent(MusterCudaContext* context, void** event, MusterCudaText message) {
+  *event = nullptr;
+  return Do(context, "cudaEventCreateWithFlags", message, [&] {
+    return cudaEventCreateWithFlags(reinterpret_cast<cudaEvent_t*>(event), cudaEventDisableTiming);
+  });
+}
+
+void DestroyEvent(MusterCudaContext* context, void* event) {
+  (void)cudaSetDevice(context->ordinal);
+  (void)cudaEventDestroy(static_cast<cudaEvent_t>(event));
+  ForgetLastError();
+}
+
+int RecordEvent(void* event, void* stream) {
+  return cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream));
+}
+int QueryEvent(void* event) { return cudaEventQuery(static_cast<cudaEvent_t>(event)); }
+int SynchroniseDevice() { return cudaDeviceSynchronize(); }
+int TakeLastError() { return cudaGetLastError(); }
+const char* TextOf(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
+
 int32_t Allocate(MusterCudaContext* context, int64_t bytes, void** device, MusterCudaText message) {
   *device = nullptr;
   return Do(context, "cudaMalloc", message,
@@ -179,27 +206,33 @@ int32_t NormBackward(MusterCudaContext* context, const MusterCudaNorm* norm,
 
 static_assert(MUSTER_CUDA_SQUARE_BLOCK == kSquareBlock);
 
-constexpr MusterCudaModule kModule = {MUSTER_CUDA_INTERFACE,
-                                      MUSTER_CUDA_BUILD,
-                                      CUDART_VERSION,
-                                      MUSTER_CUDA_ARCHITECTURES,
-                                      Create,
-                                      Destroy,
-                                      Allocate,
-                                      Release,
-                                      ToDevice,
-                                      ToHost,
-                                      Clear,
-                                      CopyWithin,
-                                      Synchronise,
-                                      QuantiseAddTensor,
-                                      SquaresOfSums,
-                                      DequantiseTensor,
-                                      ChecksumSums,
-                                      UpdateTensor,
-                                      DigestVector,
-                                      NormForward,
-                                      NormBackward};
+constexpr MusterCudaModule kModule = {
+    MUSTER_CUDA_INTERFACE,
+    MUSTER_CUDA_BUILD,
+    CUDART_VERSION,
+    MUSTER_CUDA_ARCHITECTURES,
+    Create,
+    Destroy,
+    Bind,
+    StreamOf,
+    CreateEvent,
+    DestroyEvent,
+    {RecordEvent, QueryEvent, SynchroniseDevice, TakeLastError, TextOf},
+    Allocate,
+    Release,
+    ToDevice,
+    ToHost,
+    Clear,
+    CopyWithin,
+    Synchronise,
+    QuantiseAddTensor,
+    SquaresOfSums,
+    DequantiseTensor,
+    ChecksumSums,
+    UpdateTensor,
+    DigestVector,
+    NormForward,
+    NormBackward};
 
 }  // namespace
 }  // namespace muster::cuda

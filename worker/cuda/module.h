@@ -70,6 +70,15 @@ typedef struct MusterCudaNorm {
   float *dx, *dgain, *dbias;
 } MusterCudaNorm;
 
+// What NCCL's owner thread asks of CUDA (worker/nccl/library.h): results are cudaError_t.
+typedef struct MusterCudaRuntime {
+  int (*event_record)(void* event, void* stream);
+  int (*event_query)(void* event);
+  int (*device_synchronise)(void);
+  int (*get_last_error)(void);
+  const char* (*error_string)(int error);
+} MusterCudaRuntime;
+
 typedef struct MusterCudaModule {
   uint32_t interface_version;  // MUSTER_CUDA_INTERFACE
   const char* build;           // of the sources that module and program share (worker/cuda)
@@ -79,6 +88,15 @@ typedef struct MusterCudaModule {
   // A context owns one device and one stream. At most one context a process and device.
   int32_t (*create)(int32_t ordinal, MusterCudaContext** out, MusterCudaText message);
   void (*destroy)(MusterCudaContext* context);
+
+  // For a thread that makes CUDA's calls itself: from then on they are of this context's device.
+  int32_t (*bind)(MusterCudaContext* context, MusterCudaText message);
+  // The context's stream, and an event without times that its maker destroys: cudaStream_t and
+  // cudaEvent_t.
+  void* (*stream)(MusterCudaContext* context);
+  int32_t (*event_create)(MusterCudaContext* context, void** event, MusterCudaText message);
+  void (*event_destroy)(MusterCudaContext* context, void* event);
+  MusterCudaRuntime runtime;
 
   int32_t (*allocate)(MusterCudaContext* context, int64_t bytes, void** device,
                       MusterCudaText message);
