@@ -6,6 +6,7 @@
 
 #include "worker/cuda/context.h"
 #include "worker/cuda/kernels.h"
+#include "worker/cuda/module_gpt.h"
 
 namespace muster::cuda {
 namespace {
@@ -140,7 +141,12 @@ constexpr MusterCudaModule kModule = {MUSTER_CUDA_INTERFACE,
                                       UpdateTensor,
                                       DigestVector,
                                       NormForward,
-                                      NormBackward};
+                                      NormBackward,
+                                      GptBytes,
+                                      CreateGpt,
+                                      DestroyGpt,
+                                      GptSlot,
+                                      EvaluateGpt};
 
 }  // namespace
 }  // namespace muster::cuda

@@ -24,7 +24,7 @@ TEST(ModuleTest, AnotherInterfaceIsRefusedBeforeTheBuildIsRead) {
   const std::string path = FakeModule("fake_module_interface");
   EXPECT_EQ(FindingOf(LoadModule(path)),
             ModuleFindings(
-                OtherModule{"the CUDA module has interface 77, this program speaks 1: " + path}));
+                OtherModule{"the CUDA module has interface 77, this program speaks 2: " + path}));
 }
 
 TEST(ModuleTest, AnotherBuildIsRefusedWithBoth) {
