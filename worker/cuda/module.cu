@@ -2,41 +2,15 @@
 
 #include <cuda_runtime_api.h>
 
-#include <cstdio>
 #include <new>
 
+#include "worker/cuda/context.h"
 #include "worker/cuda/gradient_sums.h"
 #include "worker/cuda/kernels.h"
-
-struct MusterCudaContext {
-  int ordinal = 0;
-  cudaStream_t stream = nullptr;
-};
+#include "worker/cuda/module_gpt.h"
 
 namespace muster::cuda {
 namespace {
-
-// What failed stays the thread's last error until it is asked for, and a launch that succeeds asks
-// for it: without this it would be told the failure of an allocation before it.
-void ForgetLastError() { (void)cudaGetLastError(); }
-
-// 0, or the sentence "CALL: what CUDA says of it" and 1.
-int32_t Say(const char* call, cudaError_t error, MusterCudaText message) {
-  if (error == cudaSuccess) return 0;
-  ForgetLastError();
-  if (message.text != nullptr && message.size > 0) {
-    std::snprintf(message.text, static_cast<std::size_t>(message.size), "%s: %s (%s)", call,
-                  cudaGetErrorString(error), cudaGetErrorName(error));
-  }
-  return 1;
-}
-
-// `call` on the context's device, whatever the thread used before.
-template <typename Call>
-int32_t Do(const MusterCudaContext* context, const char* name, MusterCudaText message, Call call) {
-  const int32_t failed = Say("cudaSetDevice", cudaSetDevice(context->ordinal), message);
-  return failed != 0 ? failed : Say(name, call(), message);
-}
 
 void Destroy(MusterCudaContext* context) {
   if (context == nullptr) return;
@@ -232,7 +206,12 @@ constexpr MusterCudaModule kModule = {
     UpdateTensor,
     DigestVector,
     NormForward,
-    NormBackward};
+    NormBackward,
+    GptBytes,
+    CreateGpt,
+    DestroyGpt,
+    GptSlot,
+    EvaluateGpt};
 
 }  // namespace
 }  // namespace muster::cuda
