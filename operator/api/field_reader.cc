@@ -151,6 +151,7 @@ bool ReadField(const Field& field, const Node& node, Ranges ranges, TrainingJob&
           [&](FieldAccess<Builtin> at) { return choose(at(job)); },
           [&](FieldAccess<Reduction> at) { return choose(at(job)); },
           [&](FieldAccess<Transport> at) { return choose(at(job)); },
+          [&](FieldAccess<DeviceRequest> at) { return choose(at(job)); },
           [&](FieldAccess<DataFormat> at) { return choose(at(job)); },
           [&](FieldAccess<std::int32_t> at) { return integer(at(job)); },
           [&](FieldAccess<std::int64_t> at) { return integer(at(job)); },

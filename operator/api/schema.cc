@@ -179,6 +179,7 @@ std::string FieldText(const Field& field, const TrainingJob& job) {
           [&](FieldAccess<Builtin> at) { return named(at(copy)); },
           [&](FieldAccess<Reduction> at) { return named(at(copy)); },
           [&](FieldAccess<Transport> at) { return named(at(copy)); },
+          [&](FieldAccess<DeviceRequest> at) { return named(at(copy)); },
           [&](FieldAccess<DataFormat> at) { return named(at(copy)); },
           [&](auto at) { return std::to_string(at(copy)); },
       },

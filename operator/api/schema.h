@@ -36,13 +36,12 @@ enum class FieldType {
 // Where the value lives in the struct.
 template <typename T>
 using FieldAccess = T& (*)(TrainingJob&);
-using FieldRef =
-    std::variant<std::monostate, FieldAccess<std::int32_t>, FieldAccess<std::int64_t>,
-                 FieldAccess<std::uint64_t>, FieldAccess<double>, FieldAccess<bool>,
-                 FieldAccess<std::string>, FieldAccess<base::Duration>,
-                 FieldAccess<std::optional<std::int64_t>>,
-                 FieldAccess<std::optional<base::Duration>>, FieldAccess<Builtin>,
-                 FieldAccess<Reduction>, FieldAccess<Transport>, FieldAccess<DataFormat>>;
+using FieldRef = std::variant<
+    std::monostate, FieldAccess<std::int32_t>, FieldAccess<std::int64_t>,
+    FieldAccess<std::uint64_t>, FieldAccess<double>, FieldAccess<bool>, FieldAccess<std::string>,
+    FieldAccess<base::Duration>, FieldAccess<std::optional<std::int64_t>>,
+    FieldAccess<std::optional<base::Duration>>, FieldAccess<Builtin>, FieldAccess<Reduction>,
+    FieldAccess<Transport>, FieldAccess<DataFormat>, FieldAccess<DeviceRequest>>;
 
 // When an update of the object may change a field; without a start nothing is fixed but kNever.
 enum class Change {

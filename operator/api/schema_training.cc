@@ -52,6 +52,15 @@ void AddGptRows(std::vector<Field>& rows) {
       number("dropout", 0, 1, CONFIG(dropout), "Share of activations set to zero in training.")
           .HighOpen()
           .Take());
+  rows.push_back(
+      Row("spec.program.config.device", FieldType::kEnum,
+          "What workers compute on. auto: a GPU where the pod has one, else the CPU. All "
+          "workers of a job compute on the same kind.")
+          .At(CONFIG(device))
+          .OneOf({"auto", "cpu", "cuda"})
+          .Of(Builtin::kGpt)
+          .Changes(Change::kUntilStart)
+          .Take());
 }
 
 void AddBenchRows(std::vector<Field>& rows) {

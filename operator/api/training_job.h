@@ -20,6 +20,7 @@ namespace muster::api {
 enum class Builtin { kGpt, kBench };
 enum class Reduction { kExact64, kExact32, kFloat };
 enum class Transport { kAuto, kRing, kNccl };
+enum class DeviceRequest { kAuto, kCpu, kCuda };
 enum class DataFormat { kText, kLlmc, kTokens16 };
 
 // Typed properties of program.config: the union of the built-ins'. Each built-in uses its own.
@@ -36,6 +37,7 @@ struct ProgramConfig {
   double weight_decay = 0.1;
   double clip = 1.0;  // global gradient norm; 0: off
   double dropout = 0.0;
+  DeviceRequest device = DeviceRequest::kAuto;
   // bench
   std::int64_t state_bytes = 4 << 20;  // weights and moments, 12 bytes a parameter
   double slot_milliseconds = 5.0;      // processor time a slot

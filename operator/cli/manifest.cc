@@ -88,11 +88,6 @@ std::vector<std::string> RefusedOnOneMachine(const api::TrainingJob& job) {
         "spec.suspend: true is not possible in a run: false; Ctrl-C commits the state and stops, "
         "the same command goes on");
   }
-  if (spec.training.transport == api::Transport::kNccl) {
-    reasons.push_back(
-        "spec.training.transport: nccl is not possible here: auto or ring; this build trains on "
-        "CPUs over the TCP ring");
-  }
   return reasons;
 }
 

@@ -25,6 +25,7 @@ class Breakpoints {
  public:
   explicit Breakpoints(const runtime::Logger& log) : log_(log) {}
 
+  bool armed() const { return armed_.load(std::memory_order_relaxed) > 0; }
   // Called where a phase is reached; stops the process if that was armed.
   void At(std::string_view phase, base::Step step);
   // One line as read from standard input. InvalidArgument says what is wrong with it.

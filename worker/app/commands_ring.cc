@@ -64,25 +64,54 @@ void Worker::On(const session::ConnectRing& c) {
     options.abort = flag;
     job_->listener->Fence(c.view.epoch);
     auto connected = comm::Ring::Connect(std::move(options));
-    const double seconds = base::ToSeconds(Now() - start);
-    metrics_.Phase("rebuild", seconds);
     if (connected.status.ok()) {
       ring_ = std::move(connected.ring);
       ring_epoch_ = c.view.epoch;
+      ring_flag_ = flag;
+      connected.status = InstallNccl(c);
+    }
+    const double seconds = base::ToSeconds(Now() - start);
+    metrics_.Phase("rebuild", seconds);
+    if (connected.status.ok()) {
       Push(session::RingReady{c.view.epoch, seconds});
     } else if (!flag->is_set()) {
+      ring_.reset();
       Push(session::RingFailed{c.view.epoch, std::move(connected.unreachable),
                                base::Message(connected.status)});
     }
   });
 }
 
+// The ring has greeted the neighbours, so NCCL is entered by members that live (M7).
+absl::Status Worker::InstallNccl(const session::ConnectRing& c) {
+  nccl::Link* const link = job_->accelerator.link.get();
+  if (link == nullptr) return absl::OkStatus();
+  const absl::Status installed =
+      link->Install(*ring_, *ring_flag_,
+                    {c.view.epoch, c.rank, static_cast<std::int32_t>(c.view.members.size())});
+  if (!installed.ok() && !absl::IsUnavailable(installed) && !absl::IsAborted(installed)) {
+    Push(session::Broken{api::ExitCode::kNoDevice, "NoDevice", base::Message(installed)});
+  }
+  return installed;
+}
+
 void Worker::On(const session::AbortRing& c) {
-  if (epoch_flag_ != nullptr && flag_epoch_ <= c.epoch) epoch_flag_->Set();
+  if (epoch_flag_ != nullptr && flag_epoch_ <= c.epoch) {
+    epoch_flag_->Set();
+    if (job_ != nullptr && job_->accelerator.link != nullptr) job_->accelerator.link->Abort();
+  }
   // The ring says goodbye when it is destroyed or polled; this makes sure that it is soon.
   communicator_.Post([this, epoch = c.epoch] {
     if (ring_ != nullptr && ring_epoch_ <= epoch) ring_.reset();
   });
+}
+
+// NCCL carries what lies on the device, the ring the rest. Errors as of one reduction.
+absl::Status Worker::AllReduceVector(const train::ReduceVector& vector, base::Step step) {
+  if (!vector.on_device) return AllReduce(ToReduction(vector), step);
+  breakpoints_.At("reduce", step);
+  has_reduced_on_device_ = true;
+  return job_->accelerator.link->AllReduce(ToReduction(vector), *ring_flag_);
 }
 
 // Runs one reduction to its end. Aborted and Unavailable leave the inputs whole.
@@ -122,13 +151,17 @@ void Worker::RunReduction(const session::Reduce& c) {
     return;
   }
   const base::Time start = Now();
-  const std::int64_t sent = ring_->bytes_sent();
+  const nccl::Link* const link = job_->accelerator.link.get();
+  const auto all_sent = [&] {
+    return ring_->bytes_sent() + (link == nullptr ? 0 : link->bytes_sent());
+  };
+  const std::int64_t sent = all_sent();
   auto& trainer = *job_->trainer;
   const train::ControlWord control{c.pending_view, c.checkpoint_request, c.stop_request};
   std::size_t sums = 0;
-  for (const auto& vector : trainer.PrepareReduction(control)) {
+  for (const auto& vector : trainer.PrepareReduction(control, link != nullptr)) {
     sums += vector.in.size();
-    if (auto status = AllReduce(ToReduction(vector), c.tag.step); !status.ok()) {
+    if (auto status = AllReduceVector(vector, c.tag.step); !status.ok()) {
       ReportBrokenRing(c.epoch, status);
       return;
     }
@@ -147,12 +180,12 @@ void Worker::RunReduction(const session::Reduce& c) {
   reduced.seconds = base::ToSeconds(Now() - start);
   if (!outcome.detail.empty()) log_.Error("reduce", outcome.detail, {{"step", c.tag.step}});
   metrics_.Phase("reduce", reduced.seconds);
-  metrics_.ReducedBytes(static_cast<double>(ring_->bytes_sent() - sent));
+  metrics_.ReducedBytes(static_cast<double>(all_sent() - sent));
   log_.Debug("reduce", "reduced",
              {{"step", c.tag.step},
               {"members", view_size_.load()},
               {"sumBytes", sums},
-              {"sentBytes", ring_->bytes_sent() - sent}});
+              {"sentBytes", all_sent() - sent}});
   Push(std::move(reduced));
 }
 

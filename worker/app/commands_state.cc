@@ -50,7 +50,7 @@ void Worker::Load(const api::Welcome& welcome) {
     log_.Warning("data-plane", sentence);
     metrics_.PeerRefused();
   };
-  job_ = OpenJob(welcome, options_, hooks_, build_id_, tls_.get(), on_refused, failure);
+  job_ = OpenJob(welcome, options_, hooks_, build_id_, tls_.get(), on_refused, log_, failure);
   if (job_ == nullptr) {
     Push(session::Broken{failure.code, failure.reason, failure.message});
     return;
@@ -76,7 +76,7 @@ void Worker::On(const session::StopServing&) {
 }
 
 void Worker::On(const session::FetchState& c) {
-  training_.Post([this, c, flag = FlagOf(c.view.epoch)] {
+  auto fetch_state = [this, c, flag = FlagOf(c.view.epoch)] {
     comm::FetchOptions fetch;
     fetch.listener = job_->listener.get();
     fetch.job_uid = options_.job_uid;
@@ -118,7 +118,14 @@ void Worker::On(const session::FetchState& c) {
     received.seconds = result.state.seconds;
     received.exponents = job_->trainer->ExponentsInForce();
     Push(std::move(received));
-  });
+  };
+  // A device's sums are where a state arrives, and an aborted kernel of NCCL's may write into them
+  // until the next view's communicator is installed behind it.
+  if (job_->accelerator.link != nullptr && has_reduced_on_device_) {
+    PostBehind(communicator_, training_, std::move(fetch_state));
+  } else {
+    training_.Post(std::move(fetch_state));
+  }
 }
 
 }  // namespace muster::app

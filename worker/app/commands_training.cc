@@ -22,7 +22,9 @@ void Worker::Compute(const session::ComputeSlots& c) {
     const base::Time start = Now();
     // In mid-slot: the slot was begun (and said to be), its forward pass is done, nothing of it has
     // been added. A worker that dies here takes it along; one that is woken finishes it.
-    const auto in_mid_slot = [&] { breakpoints_.At("forward", c.tag.step); };
+    // A device has to be waited for there, so it is done for those who armed something.
+    std::function<void()> in_mid_slot;
+    if (breakpoints_.armed()) in_mid_slot = [&] { breakpoints_.At("forward", c.tag.step); };
     session::SlotDone done{c.tag, slot, 0, job_->trainer->AddSlot(slot, in_mid_slot)};
     done.seconds = base::ToSeconds(Now() - start);
     log_.Debug("forward", "slot computed", {{"step", c.tag.step}, {"slot", slot}});

@@ -1,5 +1,7 @@
 #include "worker/app/job.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 
@@ -7,6 +9,7 @@
 #include "worker/checkpoint/durable_file.h"
 #include "worker/data/trigram.h"
 #include "worker/kernels/family.h"
+#include "worker/train/device_gpt.h"
 #include "worker/train/host_engine.h"
 
 namespace muster::app {
@@ -64,6 +67,46 @@ absl::Status Listen(Job& job, const WorkerOptions& options, comm::Tls* tls,
   return absl::OkStatus();
 }
 
+// What the job computes on, with memory enough there. False with `failure` filled.
+bool TakeDevice(Job& job, const model::Program& program, const WorkerOptions& options,
+                const runtime::Logger& log, OpenFailure& failure) {
+  AcceleratorRequest request;
+  request.spec = job.spec;
+  request.parameters = program.layout().parameters;
+  request.process = options.process;
+  request.share_gpus = options.share_gpus;
+  request.module_path = ModulePath(options.cuda_module);
+  request.end = [&log](api::ExitCode code, const std::string& sentence) {
+    log.Error("device", sentence);
+    _exit(static_cast<int>(code));  // destructors would wait for a device that does not answer
+  };
+  AcceleratorChoice choice = TakeAccelerator(request);
+  if (choice.refusal) {
+    failure = {choice.refusal->code, "NoDevice", choice.refusal->sentence};
+    return false;
+  }
+  job.accelerator = std::move(choice.taken);
+  log.Info("device", "computes on " + job.accelerator.description, {{"why", choice.reason}});
+  if (job.accelerator.context != nullptr) return true;
+  const absl::Status fits = CheckMemory(job.spec, program, AvailableMemory());
+  if (!fits.ok()) failure = Fail(api::ExitCode::kOutOfMemory, "OutOfMemory", fits);
+  return fits.ok();
+}
+
+std::unique_ptr<train::Engine> MakeEngine(Job& job, std::unique_ptr<model::Program> program,
+                                          OpenFailure& failure) {
+  if (job.accelerator.context == nullptr) {
+    return train::MakeHostEngine(job.spec, std::move(program), job.kernel_family);
+  }
+  device::Context& context = *job.accelerator.context;
+  auto gpt = train::MakeDeviceGpt(context, job.spec.program.config, std::move(program));
+  if (!gpt.ok()) {
+    failure = Fail(api::ExitCode::kNoDevice, "NoDevice", gpt.status());
+    return nullptr;
+  }
+  return train::MakeDeviceEngine(job.spec, context, *std::move(gpt));
+}
+
 }  // namespace
 
 std::optional<std::int64_t> AvailableMemory(const std::string& proc, const std::string& cgroup) {
@@ -98,7 +141,8 @@ absl::Status CheckMemory(const api::TrainingJobSpec& spec, const model::Program&
 
 std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& options,
                              const TestHooks& hooks, const std::string& build_id, comm::Tls* tls,
-                             const OnRefused& on_refused, OpenFailure& failure) {
+                             const OnRefused& on_refused, const runtime::Logger& log,
+                             OpenFailure& failure) {
   using Code = api::ExitCode;
   auto job = std::make_unique<Job>();
   job->welcome = welcome;
@@ -119,10 +163,7 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
     failure = Fail(Code::kBadConfiguration, "BadConfiguration", program.status());
     return nullptr;
   }
-  if (auto status = CheckMemory(job->spec, **program, AvailableMemory()); !status.ok()) {
-    failure = Fail(Code::kOutOfMemory, "OutOfMemory", status);
-    return nullptr;
-  }
+  if (!TakeDevice(*job, **program, options, log, failure)) return nullptr;
   if (auto status = OpenData(*job, **program); !status.ok()) {
     failure = Fail(Code::kData, "BadData", status);
     return nullptr;
@@ -133,9 +174,11 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
   }
   job->warm.parameters = (*program)->layout().parameters;
   job->flops_per_slot = FlopsPerSlot(job->spec.program, job->warm.parameters);
+  auto engine = MakeEngine(*job, *std::move(program), failure);
+  if (engine == nullptr) return nullptr;
   train::TrainerOptions trainer;
   trainer.spec = job->spec;
-  trainer.engine = train::MakeHostEngine(job->spec, *std::move(program), job->kernel_family);
+  trainer.engine = std::move(engine);
   trainer.dataset = job->dataset.get();
   trainer.saturate = hooks.saturate_once;
   trainer.audit = welcome.audit;
@@ -150,6 +193,7 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
   job->warm.address = job->listener->address();
   job->warm.kernel_family = job->kernel_family;
   job->warm.data_digest = job->dataset->digest();
+  job->warm.device = job->accelerator.description;
   return job;
 }
 

@@ -11,6 +11,7 @@
 #include "operator/api/training_job.h"
 #include "operator/base/status.h"
 #include "operator/runtime/log.h"
+#include "worker/app/accelerator.h"
 #include "worker/app/options.h"
 #include "worker/app/step_lines.h"
 #include "worker/app/test_hooks.h"
@@ -30,6 +31,7 @@ struct Job {
   std::string build_id;
   double flops_per_slot = 0;
   std::unique_ptr<data::Dataset> dataset;
+  Accelerator accelerator;
   std::unique_ptr<train::Trainer> trainer;
   std::unique_ptr<StepLines> step_lines;  // null without a checkpoint path
   std::unique_ptr<comm::DataListener> listener;
@@ -51,7 +53,8 @@ using OnRefused = std::function<void(const std::string& sentence)>;
 
 std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& options,
                              const TestHooks& hooks, const std::string& build_id, comm::Tls* tls,
-                             const OnRefused& on_refused, OpenFailure& failure);
+                             const OnRefused& on_refused, const runtime::Logger& log,
+                             OpenFailure& failure);
 
 // Bytes that this process may still take: the machine's available memory or what its cgroup has
 // left, whichever is less; nullopt when neither can be read. The page cache counts as free: the

@@ -9,6 +9,7 @@
 #include "operator/runtime/build_info.h"
 #include "worker/app/worker.h"
 #include "worker/kernels/family.h"
+#include "worker/nccl/environment.h"
 
 namespace {
 
@@ -52,6 +53,8 @@ int main(int argc, char** argv) {
   }
   // Pinned early, so that the family which the welcome names is usually the one that runs already.
   app::PinFamily(kernels::SupportedFamilies().front());
+  // NCCL reads these once, and no other thread may be there: on a machine without GPUs they do nothing.
+  nccl::ApplyToProcess(nccl::MakeChanges(nccl::ProcessEnvironment));
   app::Worker worker(*std::move(options), *std::move(hooks), log, **signals);
   return worker.Run();
 }

@@ -82,6 +82,11 @@ absl::StatusOr<WorkerOptions> ReadWorkerOptions(const Get& get) {
   if (const char* hooks = get("MUSTER_TEST_HOOKS")) options.test_hooks = hooks;
   MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_METRICS_PORT", -1, 65535, options.metrics_port));
   MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_THREADS", 1, 1024, options.threads));
+  MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_PROCESS", 0, 1023, options.process));
+  if (const char* module = get("MUSTER_CUDA_MODULE")) options.cuda_module = module;
+  int share = 0;
+  MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_SHARE_GPUS", 0, 1, share));
+  options.share_gpus = share == 1;
   return options;
 }
 

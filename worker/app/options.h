@@ -23,7 +23,10 @@ struct WorkerOptions {
   std::string bind_host = "127.0.0.1";    // MUSTER_BIND: where the data plane listens
   int metrics_port = -1;                  // MUSTER_METRICS_PORT; -1: none, 0: any free one
   int threads = 1;                        // MUSTER_THREADS: for the program's kernels
-  std::string test_hooks;                 // MUSTER_TEST_HOOKS (test_hooks.h); empty in production
+  int process = 0;                        // MUSTER_PROCESS: of the pod's, from 0; each has its GPU
+  std::string cuda_module;                // MUSTER_CUDA_MODULE; empty: beside the program
+  bool share_gpus = false;  // MUSTER_SHARE_GPUS=1: several processes on one, for tests
+  std::string test_hooks;   // MUSTER_TEST_HOOKS (test_hooks.h); empty in production
 };
 
 // `get` returns the variable's value, or null when it is not set. InvalidArgument names the

@@ -100,6 +100,8 @@ class Worker {
   void RememberStepLine(const session::Applied& applied);
   // Communicator lane.
   void RunReduction(const session::Reduce& c);
+  absl::Status InstallNccl(const session::ConnectRing& c);
+  absl::Status AllReduceVector(const train::ReduceVector& vector, base::Step step);
   absl::Status AllReduce(const comm::Reduction& reduction, base::Step step);
   void ReportBrokenRing(base::Epoch epoch, const absl::Status& status);
   // Disk lane.
@@ -141,10 +143,12 @@ class Worker {
   std::unique_ptr<rpc::Credentials> credentials_;
   std::unique_ptr<comm::Tls> tls_;  // null: plain text
 
-  std::unique_ptr<Job> job_;          // made on the training lane before Loaded is queued
-  std::unique_ptr<comm::Ring> ring_;  // communicator lane
-  base::Epoch ring_epoch_;            // communicator lane
-  base::Time last_applied_;           // training lane
+  std::unique_ptr<Job> job_;                    // made on the training lane before Loaded is queued
+  std::unique_ptr<comm::Ring> ring_;            // communicator lane
+  base::Epoch ring_epoch_;                      // communicator lane
+  std::shared_ptr<comm::AbortFlag> ring_flag_;  // communicator lane: of ring_'s view
+  std::atomic<bool> has_reduced_on_device_{false};
+  base::Time last_applied_;  // training lane
   std::mutex checkpoint_mutex_;
   std::map<base::Step, CopiedState> copied_states_;  // guarded by checkpoint_mutex_
 

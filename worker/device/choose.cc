@@ -61,7 +61,8 @@ Choice SearchGpus(const std::vector<Gpu>& gpus, const ModuleFindings& module, co
                                                GibText(largest->memory_bytes, false)};
   }
   std::erase_if(able, [&](const Gpu& gpu) { return gpu.memory_bytes < needs.bytes; });
-  const auto process = static_cast<std::size_t>(needs.process);
+  auto process = static_cast<std::size_t>(needs.process);
+  if (needs.share && !able.empty()) process %= able.size();
   if (process >= able.size()) {
     return Refusal{ExitCode::kNoDevice, "process " + std::to_string(needs.process) +
                                             " of this pod (they count from 0) needs a GPU of its "

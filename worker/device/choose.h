@@ -11,11 +11,12 @@
 #include <variant>
 
 #include "operator/api/messages.h"
+#include "operator/api/training_job.h"
 #include "worker/device/findings.h"
 
 namespace muster::device {
 
-enum class DeviceRequest { kAuto, kCpu, kCuda };
+using api::DeviceRequest;
 
 // What CUDA 13.0 asks of a driver (version 580 is the first that has it) and what the module's
 // oldest code runs on.
@@ -25,6 +26,7 @@ inline constexpr int kLeastMajor = 8;
 struct Needs {
   std::int64_t bytes = 0;  // of the device: DeviceBytes(...).total()
   int process = 0;         // of the pod, from 0: each has a GPU of its own
+  bool share = false;      // processes beyond the GPUs take them in turn: for tests
 };
 
 struct UseCpu {

@@ -33,13 +33,23 @@ class Context final {
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
+  const MusterCudaModule& module() const { return module_; }
+  MusterCudaContext* raw() const { return context_; }
+
+  // Calls call(room for a sentence); what is not 0 ends the process with the sentence.
+  template <typename Call>
+  void Check(const Call& call) {
+    char text[kSentence] = "";
+    if (call(MusterCudaText{text, kSentence}) != 0) End(text);
+  }
+
   // context.Do(&MusterCudaModule::clear, pointer, bytes): the function with this context first and
   // room for its sentence last.
   template <typename... P, typename... A>
   void Do(int32_t (*MusterCudaModule::*function)(MusterCudaContext*, P...), A... arguments) {
-    char text[kSentence] = "";
-    const MusterCudaText message = {text, kSentence};
-    if ((module_.*function)(context_, arguments..., message) != 0) End(text);
+    Check([&](MusterCudaText message) {
+      return (module_.*function)(context_, arguments..., message);
+    });
   }
 
   // For another thread that makes CUDA's calls itself.

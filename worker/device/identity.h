@@ -5,7 +5,6 @@
 // multiprocessors, and libraries choose their algorithms by that number. Pure.
 #pragma once
 
-#include <optional>
 #include <string>
 
 namespace muster::device {
@@ -21,8 +20,8 @@ struct Identity {
   friend bool operator==(const Identity&, const Identity&) = default;
 };
 
-// A sentence about the first field in which a member differs from the job; none when they are
-// equal.
-std::optional<std::string> FirstDifference(const Identity& job, const Identity& member);
+// One line that two identities share when they are equal, and not otherwise: what a member says of
+// itself (api::Warm::device), and what a person reads when it is refused.
+std::string ToText(const Identity& identity);
 
 }  // namespace muster::device

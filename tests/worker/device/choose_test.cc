@@ -130,5 +130,16 @@ TEST(ChooseTest, EachProcessOfAPodHasItsOwnOfThoseThatServe) {
   EXPECT_EQ(ordinal(100 * kGib, 2), -1);
 }
 
+TEST(ChooseTest, ThoseWhoShareTakeThemInTurn) {
+  const WorkingDriver driver{13020, {H200(0), H200(1)}};
+  for (int process = 0; process < 5; ++process) {
+    const Choice choice = Choose(DeviceRequest::kCuda, driver, kRight,
+                                 {.bytes = kGib, .process = process, .share = true});
+    const auto* gpu = std::get_if<UseGpu>(&choice);
+    ASSERT_NE(gpu, nullptr);
+    EXPECT_EQ(gpu->ordinal, process % 2);
+  }
+}
+
 }  // namespace
 }  // namespace muster::device

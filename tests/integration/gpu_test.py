@@ -1,0 +1,92 @@
+"""Whole jobs as on GPUs, on a machine that has none: the CUDA module's own sources on the emulator of
+tests/worker/cuda/simt, a driver and an NCCL that stand in (tests/worker/device, tests/worker/nccl/standin). What is
+shown is how workers, module, NCCL and membership fit together, and that the digest does not depend on members or
+faults; nothing of it is a GPU's speed or a GPU's bits."""
+
+import os
+import pathlib
+
+import harness
+from evidence import EvidenceCase, LOSS
+
+LIBRARIES = pathlib.Path(os.environ.get("MUSTER_LIB_DIR", harness.BIN.parent / "lib"))
+GPU = {
+    "MUSTER_CUDA_MODULE": str(LIBRARIES / "libmuster_cuda_simt.so"),
+    "LD_LIBRARY_PATH": str(LIBRARIES / "standin_driver"),
+    "MUSTER_NCCL_LIB": str(LIBRARIES / "libmuster_nccl_standin.so"),
+    "MUSTER_SHARE_GPUS": "1",
+}
+
+
+class GpuCase(EvidenceCase):
+
+    def manifest(self, replicas=3, steps=6, device="cuda", transport="nccl", reduction="Exact64"):
+        text = self.folder / "text"
+        if not text.exists():
+            text.mkdir()
+            harness.write_text(text / "a.txt")
+        manifest = harness.gpt_job(text, replicas=replicas, slots=6, steps=steps,
+                                   training={"transport": transport, "reduction": reduction},
+                                   elasticity={"heartbeatTimeout": "5s"})
+        manifest["spec"]["program"]["config"].update({"context": 16, "batch": 1, "device": device})
+        return manifest
+
+    def assert_on_gpus(self, run, sums):
+        for name, text in run.logs().items():
+            self.assertRegex(text, f'computes on gpu "MUSTER emulated GPU".*sums by {sums}', name)
+
+
+class GpuTest(GpuCase):
+
+    def test_members_transports_and_kills_do_not_show(self):
+        for reduction in ("Exact64", "Exact32"):
+            alone = self.run_story(self.manifest(replicas=1, reduction=reduction), env=GPU)
+            self.assert_on_gpus(alone, "nccl")
+            for transport in ("nccl", "ring"):
+                run = self.run_story(self.manifest(transport=transport, reduction=reduction), env=GPU)
+                self.assert_on_gpus(run, transport)
+                self.assertEqual(run.digest, alone.digest, f"3 members, {reduction}, {transport}")
+
+    def test_a_kill_in_each_phase(self):
+        clean = self.clean(self.manifest(steps=10), GPU)
+        for phase in ("forward", "reduce", "commit"):
+            fault = f"worker-1@step=4:in={phase}"
+            run = self.run_story(self.manifest(steps=10), "--kill", fault, env=GPU)
+            self.assert_story(run, clean, [f"--kill {fault}"], (LOSS,), lost=["1.0"])
+            self.assert_on_gpus(run, "nccl")
+
+    def test_a_checkpoint_of_the_device_is_gone_on_from(self):
+        manifest = self.manifest(steps=8)
+        manifest["spec"]["checkpoint"] = {"everySteps": 2}
+        clean = self.clean(manifest, GPU)
+        run = self.start(manifest, env=GPU)
+        run.wait_for_step(4)
+        run.interrupt()
+        run.finish()
+        self.assertEqual(run.exit, 130, run.tail())
+        again = self.run_story(manifest, folder="run-1", env=GPU)
+        self.assertEqual(again.digest, clean.digest)
+
+
+class NoGpuTest(GpuCase):
+
+    def refused(self, code, sentence, env, **options):
+        run = self.run_story(self.manifest(replicas=1, **options), exit_status=1, env=env)
+        self.assertIn(sentence, run.status["conditions"][-1]["message"] + run.tail())
+        self.assertEqual(set(run.exited().values()), {code}, run.tail())
+
+    def test_what_is_missing_is_said(self):
+        self.refused(75, "there is no NVIDIA driver", {}, transport="auto")
+        self.refused(75, "spec.training.transport is nccl, which needs a GPU", {}, device="cpu")
+        self.refused(75, "the CUDA module cannot be used", {**GPU, "MUSTER_CUDA_MODULE": "/nowhere.so"})
+        self.refused(75, "/nowhere-nccl.so", {**GPU, "MUSTER_NCCL_LIB": "/nowhere-nccl.so"})
+        self.refused(77, "of GPU memory", {**GPU, "MUSTER_STANDIN_GPU_BYTES": str(1 << 30)})
+
+    def test_auto_takes_the_cpu_where_there_is_no_gpu(self):
+        run = self.run_story(self.manifest(replicas=1, device="auto", transport="auto"))
+        for text in run.logs().values():
+            self.assertIn("computes on cpu", text)
+
+
+if __name__ == "__main__":
+    harness.main()

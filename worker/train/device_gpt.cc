@@ -1,0 +1,103 @@
+#include "worker/train/device_gpt.h"
+
+#include <array>
+#include <utility>
+
+#include "operator/base/check.h"
+
+namespace muster::train {
+namespace {
+
+// Of the job and not of the machine (E3): all members cut the logits alike, and multiply alike.
+constexpr std::int32_t kChunkRows = 1024;
+
+MusterCudaGptConfig ForModule(const api::ProgramConfig& config) {
+  MusterCudaGptConfig out{};
+  out.layers = config.layers;
+  out.heads = config.heads;
+  out.width = config.width;
+  out.context = config.context;
+  out.batch = config.batch;
+  out.vocabulary = config.vocabulary;
+  out.recompute = 0;
+  out.products = MUSTER_CUDA_PRODUCTS_OWN;
+  out.chunk_rows = kChunkRows;
+  out.dropout = config.dropout;
+  return out;
+}
+
+class DeviceGpt final : public DeviceProgram {
+ public:
+  DeviceGpt(device::Context& context, MusterCudaGpt* gpt, std::unique_ptr<model::Program> host)
+      : context_(context), gpt_(gpt), host_(std::move(host)), loss_(context, sizeof(double)) {}
+  ~DeviceGpt() override { context_.module().gpt_destroy(gpt_); }
+
+  const model::Program& host() const override { return *host_; }
+
+  model::SlotLoss ComputeSlot(const float* device_weights, std::span<const std::int32_t> tokens,
+                              const model::SlotKey& key, const Finished& finished) override {
+    const MusterCudaSlotKey of_slot = {key.seed, key.step, key.slot};
+    model::SlotLoss loss;
+    context_.Check([&](MusterCudaText message) {
+      return context_.module().gpt_slot(gpt_, device_weights, tokens.data(), &of_slot, Finish,
+                                        const_cast<Finished*>(&finished), loss_.as<double>(),
+                                        &loss.tokens, message);
+    });
+    ReadLoss(loss);
+    return loss;
+  }
+
+  model::SlotLoss Evaluate(const float* device_weights, std::span<const std::int32_t> tokens,
+                           std::int32_t rows) override {
+    model::SlotLoss loss;
+    context_.Check([&](MusterCudaText message) {
+      return context_.module().gpt_evaluate(gpt_, device_weights, tokens.data(), rows,
+                                            loss_.as<double>(), &loss.tokens, message);
+    });
+    ReadLoss(loss);
+    return loss;
+  }
+
+ private:
+  static std::int32_t Finish(void* user, std::int32_t tensor, const float* gradient, std::int64_t) {
+    (*static_cast<const Finished*>(user))(static_cast<std::size_t>(tensor), gradient);
+    return 0;
+  }
+  void ReadLoss(model::SlotLoss& loss) {
+    context_.ToHost(loss_.data(), std::as_writable_bytes(std::span(&loss.sum, 1)));
+  }
+
+  device::Context& context_;
+  MusterCudaGpt* const gpt_;
+  const std::unique_ptr<model::Program> host_;
+  device::Memory loss_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::int64_t> DeviceGptBytes(const MusterCudaModule& module,
+                                            const api::ProgramConfig& config) {
+  const MusterCudaGptConfig of_module = ForModule(config);
+  std::array<char, 256> text{};
+  std::int64_t bytes = 0;
+  if (module.gpt_bytes(&of_module, &bytes, {text.data(), static_cast<int32_t>(text.size())}) != 0) {
+    return base::InvalidArgument("on a GPU: " + std::string(text.data()));
+  }
+  return bytes;
+}
+
+absl::StatusOr<std::unique_ptr<DeviceProgram>> MakeDeviceGpt(device::Context& context,
+                                                             const api::ProgramConfig& config,
+                                                             std::unique_ptr<model::Program> host) {
+  MUSTER_RETURN_IF_ERROR(DeviceGptBytes(context.module(), config).status());
+  const MusterCudaGptConfig of_module = ForModule(config);
+  std::array<char, 256> text{};
+  MusterCudaGpt* gpt = nullptr;
+  if (context.module().gpt_create(context.raw(), &of_module, &gpt,
+                                  {text.data(), static_cast<int32_t>(text.size())}) != 0) {
+    return base::Unavailable("the GPU gives no room for a slot: " + std::string(text.data()));
+  }
+  return std::make_unique<DeviceGpt>(context, gpt, std::move(host));
+}
+
+}  // namespace muster::train
