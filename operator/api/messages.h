@@ -81,6 +81,7 @@ struct Warm {
   std::string data_digest;
   std::int64_t parameters = 0;
   double baseline_loss = 0;  // held-out loss of an interpolated trigram (text); 0: none
+  std::string device;        // what it computes on and reduces with, as one line: all members'
   friend bool operator==(const Warm&, const Warm&) = default;
 };
 

@@ -76,6 +76,7 @@ Json MembershipJson(const Record& record) {
                 {"members", MembersToText(record.previous.members)}}}};
   if (!record.build_id.empty()) out["buildId"] = record.build_id;
   if (!record.data_digest.empty()) out["dataDigest"] = record.data_digest;
+  if (!record.device.empty()) out["device"] = record.device;
   for (const CheckpointRef& kept : record.kept_checkpoints) {
     out["keptCheckpoints"].push_back(CheckpointJson(kept));
   }
@@ -108,6 +109,7 @@ Record ReadMembership(const JsonFields& fields, absl::Status* status) {
   }
   record.build_id = fields.Text("buildId");
   record.data_digest = fields.Text("dataDigest");
+  record.device = fields.Text("device");
   fields.ForEach("keptCheckpoints", [&record](const JsonFields& kept) {
     record.kept_checkpoints.push_back(ReadCheckpoint(kept));
   });

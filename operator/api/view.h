@@ -106,6 +106,7 @@ struct Record {
   std::string kernel_family;  // E3, chosen when the job starts; empty before
   std::string build_id;       // of the worker program; empty before
   std::string data_digest;    // of the data manifest; empty before
+  std::string device;         // Warm::device of the job; empty before
   std::optional<JobResult> result;
   friend bool operator==(const Record&, const Record&) = default;
 };

@@ -14,6 +14,11 @@ void Core::OnMessage(Member& m, const api::Warm& warm) {
     refusal = "kernel family \"" + warm.kernel_family + "\" is not the job's, which is \"" +
               kernel_family + "\"";
   }
+  // The first that is warm says it for the job: there is no list to choose from, as of families.
+  if (refusal.empty() && !device.empty() && warm.device != device) {
+    refusal = "device \"" + warm.device + "\" is not the job's, which is \"" + device +
+              "\": members of one job compute alike";
+  }
   if (!refusal.empty()) {
     Say(m, api::Refused{refusal});
     NoteThat("refused " + base::ToString(m.id) + ": " + refusal);
@@ -24,6 +29,7 @@ void Core::OnMessage(Member& m, const api::Warm& warm) {
     return;
   }
   if (data_digest.empty()) data_digest = warm.data_digest;
+  if (device.empty()) device = warm.device;
   m.address = warm.address;
   m.phase = api::MemberPhase::kWarm;
   if (warm.baseline_loss > 0) baseline_loss = warm.baseline_loss;

@@ -28,13 +28,6 @@ MUSTER_BOTH std::uint32_t Mix32(std::uint32_t x) {
   return x ^ (x >> 16);
 }
 
-MUSTER_BOTH std::uint64_t Mix64(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15ull;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-  return x ^ (x >> 31);
-}
-
 // One element's term of DigestFold. The key is the same for 2^32 neighbours; it is computed each
 // time all the same, since the pass waits for memory and not for integers.
 MUSTER_BOTH std::uint64_t FoldTerm(float value, std::uint64_t index, std::uint32_t stream) {

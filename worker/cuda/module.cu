@@ -2,41 +2,15 @@
 
 #include <cuda_runtime_api.h>
 
-#include <cstdio>
 #include <new>
 
+#include "worker/cuda/context.h"
 #include "worker/cuda/gradient_sums.h"
 #include "worker/cuda/kernels.h"
-
-struct MusterCudaContext {
-  int ordinal = 0;
-  cudaStream_t stream = nullptr;
-};
+#include "worker/cuda/module_gpt.h"
 
 namespace muster::cuda {
 namespace {
-
-// What failed stays the thread's last error until it is asked for, and a launch that succeeds asks
-// for it: without this it would be told the failure of an allocation before it.
-void ForgetLastError() { (void)cudaGetLastError(); }
-
-// 0, or the sentence "CALL: what CUDA says of it" and 1.
-int32_t Say(const char* call, cudaError_t error, MusterCudaText message) {
-  if (error == cudaSuccess) return 0;
-  ForgetLastError();
-  if (message.text != nullptr && message.size > 0) {
-    std::snprintf(message.text, static_cast<std::size_t>(message.size), "%s: %s (%s)", call,
-                  cudaGetErrorString(error), cudaGetErrorName(error));
-  }
-  return 1;
-}
-
-// `call` on the context's device, whatever the thread used before.
-template <typename Call>
-int32_t Do(const MusterCudaContext* context, const char* name, MusterCudaText message, Call call) {
-  const int32_t failed = Say("cudaSetDevice", cudaSetDevice(context->ordinal), message);
-  return failed != 0 ? failed : Say(name, call(), message);
-}
 
 void Destroy(MusterCudaContext* context) {
   if (context == nullptr) return;
@@ -62,6 +36,33 @@ int32_t Create(int32_t ordinal, MusterCudaContext** out, MusterCudaText message)
   *out = context;
   return 0;
 }
+
+int32_t Bind(MusterCudaContext* context, MusterCudaText message) {
+  return Do(context, "cudaSetDevice", message, [] { return cudaSuccess; });
+}
+
+void* StreamOf(MusterCudaContext* context) { return context->stream; }
+
+int32_t CreateEvent(MusterCudaContext* context, void** event, MusterCudaText message) {
+  *event = nullptr;
+  return Do(context, "cudaEventCreateWithFlags", message, [&] {
+    return cudaEventCreateWithFlags(reinterpret_cast<cudaEvent_t*>(event), cudaEventDisableTiming);
+  });
+}
+
+void DestroyEvent(MusterCudaContext* context, void* event) {
+  (void)cudaSetDevice(context->ordinal);
+  (void)cudaEventDestroy(static_cast<cudaEvent_t>(event));
+  ForgetLastError();
+}
+
+int RecordEvent(void* event, void* stream) {
+  return cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream));
+}
+int QueryEvent(void* event) { return cudaEventQuery(static_cast<cudaEvent_t>(event)); }
+int SynchroniseDevice() { return cudaDeviceSynchronize(); }
+int TakeLastError() { return cudaGetLastError(); }
+const char* TextOf(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
 
 int32_t Allocate(MusterCudaContext* context, int64_t bytes, void** device, MusterCudaText message) {
   *device = nullptr;
@@ -179,27 +180,38 @@ int32_t NormBackward(MusterCudaContext* context, const MusterCudaNorm* norm,
 
 static_assert(MUSTER_CUDA_SQUARE_BLOCK == kSquareBlock);
 
-constexpr MusterCudaModule kModule = {MUSTER_CUDA_INTERFACE,
-                                      MUSTER_CUDA_BUILD,
-                                      CUDART_VERSION,
-                                      MUSTER_CUDA_ARCHITECTURES,
-                                      Create,
-                                      Destroy,
-                                      Allocate,
-                                      Release,
-                                      ToDevice,
-                                      ToHost,
-                                      Clear,
-                                      CopyWithin,
-                                      Synchronise,
-                                      QuantiseAddTensor,
-                                      SquaresOfSums,
-                                      DequantiseTensor,
-                                      ChecksumSums,
-                                      UpdateTensor,
-                                      DigestVector,
-                                      NormForward,
-                                      NormBackward};
+constexpr MusterCudaModule kModule = {
+    MUSTER_CUDA_INTERFACE,
+    MUSTER_CUDA_BUILD,
+    CUDART_VERSION,
+    MUSTER_CUDA_ARCHITECTURES,
+    Create,
+    Destroy,
+    Bind,
+    StreamOf,
+    CreateEvent,
+    DestroyEvent,
+    {RecordEvent, QueryEvent, SynchroniseDevice, TakeLastError, TextOf},
+    Allocate,
+    Release,
+    ToDevice,
+    ToHost,
+    Clear,
+    CopyWithin,
+    Synchronise,
+    QuantiseAddTensor,
+    SquaresOfSums,
+    DequantiseTensor,
+    ChecksumSums,
+    UpdateTensor,
+    DigestVector,
+    NormForward,
+    NormBackward,
+    GptBytes,
+    CreateGpt,
+    DestroyGpt,
+    GptSlot,
+    EvaluateGpt};
 
 }  // namespace
 }  // namespace muster::cuda

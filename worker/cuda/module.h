@@ -70,6 +70,42 @@ typedef struct MusterCudaNorm {
   float *dx, *dgain, *dbias;
 } MusterCudaNorm;
 
+// A GPT-2 as worker/model's: the same flat weights, tokens, dropout and order of gradients. The
+// width of a head is a multiple of 16 up to 128. What is stored and multiplied is bfloat16, sums and
+// statistics are float.
+typedef struct MusterCudaGpt MusterCudaGpt;
+enum { MUSTER_CUDA_PRODUCTS_OWN = 0, MUSTER_CUDA_PRODUCTS_CUBLASLT = 1 };
+typedef struct MusterCudaGptConfig {
+  int32_t layers, heads, width, context, batch, vocabulary;
+  int32_t recompute;   // 0: keeps all, 1: makes GELU's output again, 2: the norms' too
+  int32_t products;    // who multiplies matrices
+  int32_t chunk_rows;  // rows of logits that are there at a time
+  double dropout;
+} MusterCudaGptConfig;
+
+// What randomness is keyed by (E2).
+typedef struct MusterCudaSlotKey {
+  uint64_t seed;
+  int64_t step;
+  int32_t slot;
+} MusterCudaSlotKey;
+
+// Called while a slot is enqueued, once for each tensor, in the order of worker/model's program: the
+// tied embedding last. The gradient is that of the mean loss over the slot's tokens. It is there
+// for what is launched on the context until the callback returns, and then overwritten. Other than
+// 0 ends the slot.
+typedef int32_t (*MusterCudaFinished)(void* user, int32_t tensor, const float* device_gradient,
+                                      int64_t length);
+
+// What NCCL's owner thread asks of CUDA (worker/nccl/library.h): results are cudaError_t.
+typedef struct MusterCudaRuntime {
+  int (*event_record)(void* event, void* stream);
+  int (*event_query)(void* event);
+  int (*device_synchronise)(void);
+  int (*get_last_error)(void);
+  const char* (*error_string)(int error);
+} MusterCudaRuntime;
+
 typedef struct MusterCudaModule {
   uint32_t interface_version;  // MUSTER_CUDA_INTERFACE
   const char* build;           // of the sources that module and program share (worker/cuda)
@@ -79,6 +115,15 @@ typedef struct MusterCudaModule {
   // A context owns one device and one stream. At most one context a process and device.
   int32_t (*create)(int32_t ordinal, MusterCudaContext** out, MusterCudaText message);
   void (*destroy)(MusterCudaContext* context);
+
+  // For a thread that makes CUDA's calls itself: from then on they are of this context's device.
+  int32_t (*bind)(MusterCudaContext* context, MusterCudaText message);
+  // The context's stream, and an event without times that its maker destroys: cudaStream_t and
+  // cudaEvent_t.
+  void* (*stream)(MusterCudaContext* context);
+  int32_t (*event_create)(MusterCudaContext* context, void** event, MusterCudaText message);
+  void (*event_destroy)(MusterCudaContext* context, void* event);
+  MusterCudaRuntime runtime;
 
   int32_t (*allocate)(MusterCudaContext* context, int64_t bytes, void** device,
                       MusterCudaText message);
@@ -122,6 +167,23 @@ typedef struct MusterCudaModule {
                           MusterCudaText message);
   int32_t (*norm_backward)(MusterCudaContext* context, const MusterCudaNorm* norm,
                            MusterCudaText message);
+
+  // Device memory that a GPT takes beside its weights; known without a GPU.
+  int32_t (*gpt_bytes)(const MusterCudaGptConfig* config, int64_t* bytes, MusterCudaText message);
+  // All of it is taken here; a slot takes none. Outlived by its context.
+  int32_t (*gpt_create)(MusterCudaContext* context, const MusterCudaGptConfig* config,
+                        MusterCudaGpt** out, MusterCudaText message);
+  void (*gpt_destroy)(MusterCudaGpt* gpt);
+  // Forward and backward of one slot of batch x (context + 1) tokens, which must stay until
+  // synchronise has returned. *device_loss = the sum of the losses in nats, in row order;
+  // *counted is of how many tokens.
+  int32_t (*gpt_slot)(MusterCudaGpt* gpt, const float* device_weights, const int32_t* tokens,
+                      const MusterCudaSlotKey* key, MusterCudaFinished finished, void* user,
+                      double* device_loss, int64_t* counted, MusterCudaText message);
+  // Forward without dropout; the first `rows` samples count.
+  int32_t (*gpt_evaluate)(MusterCudaGpt* gpt, const float* device_weights, const int32_t* tokens,
+                          int32_t rows, double* device_loss, int64_t* counted,
+                          MusterCudaText message);
 } MusterCudaModule;
 
 typedef const MusterCudaModule* (*MusterCudaEntry)(void);

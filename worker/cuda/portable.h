@@ -22,6 +22,14 @@ MUSTER_BOTH std::uint32_t FloatBits(float value) {
   return bits;
 }
 
+// SplitMix64, as operator/base/rng.h.
+MUSTER_BOTH std::uint64_t Mix64(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
 // What one thread of many does of a vector: elements first, first + stride, ... below count. The
 // results of a vector are sums of integers mod 2^64, maxima and ors, so that neither the number of
 // threads nor the order in which they end can be seen in them (E3).

@@ -17,6 +17,12 @@ absl::StatusOr<std::unique_ptr<Context>> Context::Create(const MusterCudaModule&
 
 Context::~Context() { module_.destroy(context_); }
 
+absl::Status Context::Bind() {
+  char text[kSentence] = "";
+  if (module_.bind(context_, {text, kSentence}) != 0) return base::Unavailable(text);
+  return absl::OkStatus();
+}
+
 void Context::ToDevice(std::span<const std::byte> from, void* to) {
   if (from.empty()) return;
   Do(&MusterCudaModule::to_device, from.data(), to, static_cast<int64_t>(from.size()));
@@ -51,6 +57,23 @@ Memory& Memory::operator=(Memory&& other) noexcept {
   std::swap(context_, other.context_);
   std::swap(device_, other.device_);
   std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Event::Event(Context& context) : context_(&context) {
+  context.Do(&MusterCudaModule::event_create, &event_);
+}
+
+Event::~Event() {
+  if (event_ != nullptr) context_->module_.event_destroy(context_->context_, event_);
+}
+
+Event::Event(Event&& other) noexcept
+    : context_(other.context_), event_(std::exchange(other.event_, nullptr)) {}
+
+Event& Event::operator=(Event&& other) noexcept {
+  std::swap(context_, other.context_);
+  std::swap(event_, other.event_);
   return *this;
 }
 

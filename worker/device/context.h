@@ -42,6 +42,10 @@ class Context final {
     if ((module_.*function)(context_, arguments..., message) != 0) End(text);
   }
 
+  // For another thread that makes CUDA's calls itself.
+  absl::Status Bind();
+  void* stream() const { return module_.stream(context_); }
+
   // The host's side may be given back once these have returned.
   void ToDevice(std::span<const std::byte> from, void* to);
   void ToHost(const void* from, std::span<std::byte> to);
@@ -49,6 +53,7 @@ class Context final {
 
  private:
   friend class Memory;
+  friend class Event;
   static constexpr int32_t kSentence = 256;
 
   Context(const MusterCudaModule& module, MusterCudaContext* context, Fail fail)
@@ -80,6 +85,21 @@ class Memory final {
   Context* context_ = nullptr;
   void* device_ = nullptr;
   std::int64_t bytes_ = 0;
+};
+
+// An event without times, for NCCL's owner thread. The context outlives it.
+class Event final {
+ public:
+  Event() = default;
+  explicit Event(Context& context);
+  ~Event();
+  Event(Event&& other) noexcept;
+  Event& operator=(Event&& other) noexcept;
+  void* value() const { return event_; }
+
+ private:
+  Context* context_ = nullptr;
+  void* event_ = nullptr;
 };
 
 }  // namespace muster::device

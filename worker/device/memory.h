@@ -13,7 +13,7 @@
 // that is, in each layer input, two norms with their means and deviations, query-key-value,
 // attention's probabilities, and the MLP; then gradients of activations, which layers share, logits,
 // and a double of loss. It is the CPU's arrangement (worker/model/gpt_memory.h): no GPU program is
-// here yet that would take less.
+// wired in yet; that of worker/cuda says what it takes (gpt_bytes).
 //
 // kReservedBytes comes on top: an assumption, not a measurement, for the driver's context, the
 // module's code and the workspaces of libraries. Pure.

@@ -87,8 +87,10 @@ class DeviceEngine final : public Engine {
     return program_->Evaluate(Vector(StateVector::kWeights), tokens, rows);
   }
 
-  ReduceVector Sums() override;
-  void ReducedIsThere() override { context_.ToDevice(host_reduced_.bytes(), reduced_.data()); }
+  ReduceVector Sums(bool on_device) override;
+  void ReducedIsThere() override {
+    if (!sums_on_device_) context_.ToDevice(host_reduced_.bytes(), reduced_.data());
+  }
   std::uint64_t ReducedChecksum() override;
   double SquareSum(double factor) override;
   std::vector<double> SquareSums(std::span<const double> factors) override;
@@ -122,7 +124,8 @@ class DeviceEngine final : public Engine {
   Memory told_;     // one entry a tensor
   Memory folds_;    // MusterCudaFolds, and the checksum behind it
   Memory squares_;  // the blocks of every tensor by itself
-  AlignedBuffer host_sum_, host_reduced_;
+  bool sums_on_device_ = false;
+  AlignedBuffer host_sum_, host_reduced_;  // made when a communicator of the host asks
   std::array<AlignedBuffer, kStateVectors> host_state_;  // only while a state moves
 };
 
@@ -145,8 +148,6 @@ DeviceEngine::DeviceEngine(const api::TrainingJobSpec& spec, Context& context,
   folds_ = Memory(context, sizeof(MusterCudaFolds));
   squares_ = Memory(context,
                     std::max<std::int64_t>(blocks, 1) * static_cast<std::int64_t>(sizeof(double)));
-  host_sum_ = AlignedBuffer(static_cast<std::size_t>(sum_bytes));
-  host_reduced_ = AlignedBuffer(static_cast<std::size_t>(sum_bytes));
 }
 
 void DeviceEngine::MakeFresh(std::uint64_t seed) {
@@ -249,9 +250,18 @@ SlotTold DeviceEngine::AddSlot(std::span<const std::int32_t> tokens, const model
   return slot;
 }
 
-ReduceVector DeviceEngine::Sums() {
+ReduceVector DeviceEngine::Sums(bool on_device) {
+  sums_on_device_ = on_device;
+  if (on_device) {
+    const auto bytes = static_cast<std::size_t>(sum_.bytes());
+    return {kind_.reduced, {sum_.as<std::byte>(), bytes}, {reduced_.as<std::byte>(), bytes}, true};
+  }
+  if (host_sum_.bytes().empty()) {
+    host_sum_ = AlignedBuffer(static_cast<std::size_t>(sum_.bytes()));
+    host_reduced_ = AlignedBuffer(static_cast<std::size_t>(sum_.bytes()));
+  }
   context_.ToHost(sum_.data(), host_sum_.bytes());
-  return {kind_.reduced, host_sum_.bytes(), host_reduced_.bytes()};
+  return {kind_.reduced, host_sum_.bytes(), host_reduced_.bytes(), false};
 }
 
 std::uint64_t DeviceEngine::ReducedChecksum() {

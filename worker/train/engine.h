@@ -32,6 +32,7 @@ struct ReduceVector {
   Kind kind = Kind::kInt64Sum;
   std::span<const std::byte> in;
   std::span<std::byte> out;
+  bool on_device = false;  // addresses of a device's memory: for NCCL, not to be read here
 };
 
 // Of one tensor's gradient of one slot.
@@ -98,9 +99,10 @@ class Engine {
                            const std::function<void()>& in_mid_slot) = 0;
   virtual model::SlotLoss Evaluate(std::span<const std::int32_t> tokens, std::int32_t rows) = 0;
 
-  // `sum` and `reduced` for a communicator that works in the host's memory.
-  virtual ReduceVector Sums() = 0;
-  // What was written to `reduced` there is what the passes below read.
+  // `sum` and `reduced`: where they are, for a communicator that reaches them, or (always with the
+  // host's engine) in the host's memory.
+  virtual ReduceVector Sums(bool on_device) = 0;
+  // What was written to `reduced` there, as Sums was last asked, is what the passes below read.
   virtual void ReducedIsThere() = 0;
   // The linear checksum of `reduced`; 0 for floats, which have none (E8).
   virtual std::uint64_t ReducedChecksum() = 0;

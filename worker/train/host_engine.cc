@@ -74,12 +74,12 @@ class HostEngine final : public Engine {
     return program_->Evaluate(Vector(StateVector::kWeights), tokens, rows);
   }
 
-  ReduceVector Sums() override {
+  ReduceVector Sums(bool) override {
     using Kind = ReduceVector::Kind;
     const Kind kind = reduction_ == api::Reduction::kExact64   ? Kind::kInt64Sum
                       : reduction_ == api::Reduction::kExact32 ? Kind::kInt32Sum
                                                                : Kind::kFloatSum;
-    return {kind, sum_.bytes(), reduced_.bytes()};
+    return {kind, sum_.bytes(), reduced_.bytes(), false};
   }
   void ReducedIsThere() override {}
   std::uint64_t ReducedChecksum() override;

@@ -129,17 +129,17 @@ std::vector<std::uint64_t> Trainer::AddSlot(api::Slot slot,
   return ids;
 }
 
-std::vector<ReduceVector> Trainer::PrepareReduction(const ControlWord& control) {
+std::vector<ReduceVector> Trainer::PrepareReduction(const ControlWord& control, bool on_device) {
   using Kind = ReduceVector::Kind;
   wire_tail_ = tail_.WithControl(control);
-  std::vector<ReduceVector> vectors = {engine().Sums()};
+  std::vector<ReduceVector> vectors = {engine().Sums(on_device)};
   if (reduction_ == api::Reduction::kExact32) {
     std::ranges::transform(maxima_, maxima_bits_.begin(), exact::MaxAbsBits);
     vectors.push_back({Kind::kInt32Max, std::as_bytes(std::span(maxima_bits_)),
-                       std::as_writable_bytes(std::span(reduced_maxima_))});
+                       std::as_writable_bytes(std::span(reduced_maxima_)), false});
   }
   vectors.push_back({Kind::kInt64Sum, std::as_bytes(std::span(wire_tail_)),
-                     std::as_writable_bytes(std::span(reduced_tail_))});
+                     std::as_writable_bytes(std::span(reduced_tail_)), false});
   return vectors;
 }
 

@@ -95,7 +95,8 @@ class Trainer {
   // How often a slot was computed, counted where it happens (E10).
   std::int64_t slots_computed() const { return slots_computed_; }
 
-  std::vector<ReduceVector> PrepareReduction(const ControlWord& control);
+  // on_device: the communicator of the sums reaches the engine's device; the rest is the host's.
+  std::vector<ReduceVector> PrepareReduction(const ControlWord& control, bool on_device = false);
   ReduceOutcome FinishReduction();
   ApplyOutcome Apply(base::Step step);
 

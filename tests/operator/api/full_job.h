@@ -58,6 +58,7 @@ inline TrainingJobStatus FullStatus() {
   record.kernel_family = status.kernel_family;
   record.build_id = "b1";
   record.data_digest = "d1";
+  record.device = "cpu";
   record.version = 12;
   record.kept_checkpoints = {{base::Step(50), base::Epoch(1), "ee", At(3)}};
   status.membership = record;

@@ -172,7 +172,7 @@ TEST(FormerMembersTest, AreSaidOnceAndEvictNobody) {
               ElementsAre("goes on from an earlier run, whose 2 members ended with it"));
   for (const int ordinal : {0, 1}) {
     rig.Hello(M(ordinal, 1));
-    rig.Say(M(ordinal, 1), api::Warm{"host:1", "SkylakeX", "data", 10, 2.1}, "Warm");
+    rig.Say(M(ordinal, 1), api::Warm{"host:1", "SkylakeX", "data", 10, 2.1, "cpu"}, "Warm");
   }
   const auto views = Views(rig);
   ASSERT_THAT(views, SizeIs(1));
@@ -231,6 +231,22 @@ TEST(GoingBackTest, AManifestThatComesTooLateIsNotCommitted) {
   EXPECT_THAT(Only<CheckpointDone>(commands), IsEmpty());
   EXPECT_TRUE(Said<api::InstallView>(commands)[0].view.fresh);
   EXPECT_FALSE(rig.machine.GetSnapshot(rig.now).record.checkpoint);
+}
+
+// What a member computes on is the job's from the first that is ready: bits differ between kinds.
+TEST(JoinTest, AMemberOnAnotherDeviceIsRefused) {
+  Rig rig(MakeConfig(2, 1));
+  rig.Start().Hello(M(0));
+  rig.Say(M(0), api::Warm{"host:7000", "SkylakeX", "data", 10, 2.1, "GPU A"}, "Warm");
+  rig.Hello(M(1)).Take();
+  rig.Say(M(1), api::Warm{"host:7001", "SkylakeX", "data", 10, 2.1, "cpu"}, "Warm");
+  const auto refused = Said<api::Refused>(rig.Take());
+  ASSERT_THAT(refused, SizeIs(1));
+  EXPECT_EQ(
+      refused[0].reason,
+      "device \"cpu\" is not the job's, which is \"GPU A\": members of one job compute alike");
+  rig.After(60'000);  // until it trains with those that there are
+  EXPECT_EQ(rig.last_write->next.device, "GPU A") << "whoever comes after holds to it as well";
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ TEST(RescaleTest, AFailureIsSaidBeforeAJoinThatWaitedIsAnnounced) {
   Rig rig = Running({0, 1, 2}, 2, MakeConfig(3, 1));
   rig.Do(PodLost{M(2), "killed"}, "pod 2.0 lost").Ready(M(0), 1, 2).Ready(M(1), 1, 2);
   rig.Installed({M(0), M(1)}, 2, 3).Take();
-  rig.Hello(M(2, 1)).Say(M(2, 1), api::Warm{"host:7002", "SkylakeX", "data", 10, 2.1}, "Warm");
+  rig.Hello(M(2, 1)).Say(M(2, 1), api::Warm{"host:7002", "SkylakeX", "data", 10, 2.1, "cpu"},
+                         "Warm");
   rig.After(300);
   EXPECT_THAT(Said<api::InstallView>(rig.Take()), IsEmpty()) << "step 3 is not committed yet";
   rig.Committed({M(0), M(1)}, 2, 3);
@@ -45,7 +46,8 @@ TEST(RescaleTest, AChangeOvertakenBeforeItWasSaidHindersNoLaterOne) {
   rig.answer_writes = true;
   rig.Answer(api::PersistOutcome::kOk);
   EXPECT_THAT(Said<api::InstallView>(rig.Take()), IsEmpty());
-  rig.Hello(M(2, 1)).Say(M(2, 1), api::Warm{"host:7002", "SkylakeX", "data", 10, 2.1}, "Warm");
+  rig.Hello(M(2, 1)).Say(M(2, 1), api::Warm{"host:7002", "SkylakeX", "data", 10, 2.1, "cpu"},
+                         "Warm");
   EXPECT_THAT(Said<api::InstallView>(rig.Take()), SizeIs(3));
 }
 
@@ -155,7 +157,7 @@ Rig Resumed(Config config) {
   rig.Do(FormerMembers{{M(0), M(1)}}, "former members");
   for (const int ordinal : {0, 1}) {
     rig.Hello(M(ordinal, 1));
-    rig.Say(M(ordinal, 1), api::Warm{"host:1", "SkylakeX", "data", 10, 2.1}, "Warm");
+    rig.Say(M(ordinal, 1), api::Warm{"host:1", "SkylakeX", "data", 10, 2.1, "cpu"}, "Warm");
   }
   return rig;
 }

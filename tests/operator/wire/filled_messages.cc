@@ -92,7 +92,7 @@ api::View FilledView() {
 std::vector<api::FromMember> FilledMemberMessages() {
   const std::vector<api::MemberMessage> all = {
       FilledHello(),
-      api::Warm{"127.0.0.1:4000", "Haswell", "da7a", 1234567890123, 2.125},
+      api::Warm{"127.0.0.1:4000", "Haswell", "da7a", 1234567890123, 2.125, "cpu"},
       api::Heartbeat{9, api::MemberPhase::kReducing, Step(5), 12345},
       api::Ready{Epoch(4), Step(119), 88, true, Kept()},
       api::Installed{Epoch(4), Step(120), 99, 0.03125, 0.5},

@@ -23,8 +23,8 @@ TEST(ModuleTest, OneOfThisBuildServes) {
 TEST(ModuleTest, AnotherInterfaceIsRefusedBeforeTheBuildIsRead) {
   const std::string path = FakeModule("fake_module_interface");
   EXPECT_EQ(FindingOf(LoadModule(path)),
-            ModuleFindings(
-                OtherModule{"the CUDA module has interface 77, this program speaks 1: " + path}));
+            ModuleFindings(OtherModule{"the CUDA module has interface 77, this program speaks " +
+                                       std::to_string(MUSTER_CUDA_INTERFACE) + ": " + path}));
 }
 
 TEST(ModuleTest, AnotherBuildIsRefusedWithBoth) {

@@ -92,6 +92,7 @@ FakeNccl::Comm* FakeNccl::Use(CommHandle handle, const char* call) {
 
 Result FakeNccl::GetUniqueId(UniqueId* id) {
   std::lock_guard lock(fabric_.mutex_);
+  if (faults_.unique_id != Code::kSuccess) return {faults_.unique_id, "no id"};
   ++fabric_.minted_;
   std::memcpy(id->bytes.data(), &fabric_.minted_, sizeof(fabric_.minted_));
   fabric_.groups_[id->bytes];

@@ -20,6 +20,7 @@
 namespace muster::nccl {
 
 struct Faults {
+  Code unique_id = Code::kSuccess;
   bool hang_init = false;              // AsyncError says "in progress" for ever
   Code init_at_once = Code::kSuccess;  // an error: InitRankNonBlocking makes nothing
   bool hang_enqueue = false;           // a group's end is never enqueued

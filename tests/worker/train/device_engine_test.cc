@@ -117,6 +117,21 @@ TEST_F(DeviceEngineTest, WhatIsNotFiniteIsSkippedAndNamedAlike) {
   }
 }
 
+TEST_F(DeviceEngineTest, SumsReducedInTheDevicesMemoryAreTheSame) {
+  for (const auto reduction : {api::Reduction::kExact64, api::Reduction::kExact32}) {
+    std::vector<Member> all;
+    for (int m = 0; m < 2; ++m) {
+      all.emplace_back(reduction, -1, Poison{}, OnDevice());
+      all.back().on_device = true;
+    }
+    std::vector<std::uint64_t> digests;
+    for (std::int64_t step = 1; step <= 4; ++step) {
+      digests.push_back(RunStep(all, step, {0, 1, 1, 0, 1, 0}).applied.digest);
+    }
+    EXPECT_EQ(digests, Digests(reduction, 1, kAlone));
+  }
+}
+
 TEST_F(DeviceEngineTest, NormAndLossAreTheHosts) {
   for (const auto reduction : kReductions) {
     std::vector<Member> host, device;

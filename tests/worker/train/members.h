@@ -100,6 +100,7 @@ class Member {
     trainer->MakeFresh();
   }
   std::unique_ptr<Trainer> trainer;
+  bool on_device = false;  // reduces in the device's memory, which is the emulator's
 
  private:
   std::unique_ptr<data::Dataset> dataset_;
@@ -130,7 +131,7 @@ void Combine(std::span<std::byte> out, std::span<const std::byte> in, bool max) 
 // What the ring does.
 inline void AllReduce(std::vector<Member>& members) {
   std::vector<std::vector<ReduceVector>> all;
-  for (auto& m : members) all.push_back(m.trainer->PrepareReduction({}));
+  for (auto& m : members) all.push_back(m.trainer->PrepareReduction({}, m.on_device));
   for (std::size_t v = 0; v < all[0].size(); ++v) {
     std::vector<std::byte> sum(all[0][v].in.begin(), all[0][v].in.end());
     for (std::size_t m = 1; m < all.size(); ++m) {

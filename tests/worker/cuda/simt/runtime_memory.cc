@@ -126,6 +126,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return muster::simt::NeedEvent(event, "cudaEventSynchronize");
 }
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return muster::simt::NeedEvent(event, "cudaEventQuery");
+}
 
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
   *total_bytes = muster::simt::DeviceBytes();
