@@ -1,6 +1,11 @@
-// A small libcuda.so.1. Each library of the test is this file with other numbers.
+// A small libcuda.so.1. Each library of the test is this file with other numbers; the stand-in for
+// whole jobs takes its GPUs from the environment (standin_gpus.h).
 #include <cstddef>
 #include <cstring>
+
+#ifdef FAKE_STANDIN
+#include "tests/worker/device/standin_gpus.h"
+#endif
 
 #ifndef FAKE_VERSION
 #define FAKE_VERSION 13000
@@ -23,7 +28,22 @@ bool initialised = false;
 constexpr int kNotInitialised = 3;
 constexpr int kInvalidDevice = 101;
 constexpr int kDevices = 40;  // a handle is not an ordinal
-bool Valid(int device) { return device >= kDevices && device < kDevices + FAKE_COUNT; }
+
+#ifdef FAKE_STANDIN
+int Count() { return muster::standin::Gpus(); }
+const char* Name(int) { return muster::standin::kGpuName; }
+[[maybe_unused]] std::size_t Memory(int) { return muster::standin::GpuBytes(); }
+bool IsNew(int) { return true; }
+#else
+int Count() { return FAKE_COUNT; }
+const char* Name(int device) { return device == kDevices ? "Fake H200" : "Fake V100"; }
+[[maybe_unused]] std::size_t Memory(int device) {
+  return device == kDevices ? std::size_t{150754820096} : std::size_t{17179869184};
+}
+bool IsNew(int device) { return device == kDevices; }
+#endif
+
+bool Valid(int device) { return device >= kDevices && device < kDevices + Count(); }
 }  // namespace
 
 extern "C" {
@@ -40,7 +60,7 @@ int cuDriverGetVersion(int* version) {
 
 int cuDeviceGetCount(int* count) {
   if (!initialised) return kNotInitialised;
-  *count = FAKE_COUNT;
+  *count = Count();
   return 0;
 }
 
@@ -51,24 +71,23 @@ int cuDeviceGet(int* device, int ordinal) {
 
 int cuDeviceGetName(char* name, int size, int device) {
   if (!Valid(device)) return kInvalidDevice;
-  std::strncpy(name, device == kDevices ? "Fake H200" : "Fake V100",
-               static_cast<std::size_t>(size));
+  std::strncpy(name, Name(device), static_cast<std::size_t>(size));
   return FAKE_NAME_ERROR;
 }
 
 int cuDeviceGetAttribute(int* value, int attribute, int device) {
   if (!Valid(device)) return kInvalidDevice;
-  const bool first = device == kDevices;
-  if (attribute == 16) *value = first ? 132 : 80;
-  if (attribute == 75) *value = first ? 9 : 7;
-  if (attribute == 76) *value = first ? 0 : 5;
+  const bool is_new = IsNew(device);
+  if (attribute == 16) *value = is_new ? 132 : 80;
+  if (attribute == 75) *value = is_new ? 9 : 7;
+  if (attribute == 76) *value = is_new ? 0 : 5;
   return 0;
 }
 
 #ifndef FAKE_LACKS_MEMORY
 int cuDeviceTotalMem_v2(std::size_t* bytes, int device) {
   if (!Valid(device)) return kInvalidDevice;
-  *bytes = device == kDevices ? std::size_t{150754820096} : std::size_t{17179869184};
+  *bytes = Memory(device);
   return 0;
 }
 #endif
