@@ -1,4 +1,5 @@
-// Launchers of the module's kernels: plain functions with a stream. Only for nvcc.
+// Launchers of the module's kernels: plain functions with a stream. For those who have CUDA's
+// headers, or what stands in for them (launch.h).
 //
 // Results that are merged over threads are integers, so the shape of the grid changes no bit; it is
 // fixed all the same (E3). Thread rule: a stream's launches come from one thread.

@@ -47,7 +47,8 @@ struct Grid {
   std::size_t shared_bytes = 0;  // SharedMemory's
 };
 
-// What the launch itself says. What goes wrong in the kernel is said by a later call.
+// The thread's last error: what the launch itself says, or what failed before and nobody asked for.
+// What goes wrong in the kernel is said by a later call.
 template <typename... P, typename... A>
 cudaError_t Launch(void (*kernel)(P...), const Grid& grid, cudaStream_t stream, A&&... arguments) {
   static_assert((std::is_trivially_copyable_v<P> && ...), "a kernel's parameters are copied");
@@ -55,11 +56,11 @@ cudaError_t Launch(void (*kernel)(P...), const Grid& grid, cudaStream_t stream, 
 #ifdef __CUDACC__
   kernel<<<grid.blocks, grid.threads, grid.shared_bytes, stream>>>(
       static_cast<P>(std::forward<A>(arguments))...);
-  return cudaGetLastError();
 #else
-  return simt::Launch(kernel, grid.blocks, grid.threads, grid.shared_bytes, stream,
-                      static_cast<P>(std::forward<A>(arguments))...);
+  simt::Launch(kernel, grid.blocks, grid.threads, grid.shared_bytes, stream,
+               static_cast<P>(std::forward<A>(arguments))...);
 #endif
+  return cudaGetLastError();
 }
 
 // The block's grid.shared_bytes, aligned for anything; every call in a kernel gives the same bytes.

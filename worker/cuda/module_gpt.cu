@@ -1,5 +1,6 @@
 #include "worker/cuda/module_gpt.h"
 
+#include <cstdlib>
 #include <memory>
 #include <new>
 #include <vector>
@@ -49,6 +50,9 @@ std::int32_t Prepare(MusterCudaGpt& gpt, MusterCudaText message) {
     return 0;
   }
   CublasLtOptions options;
+  // Packages of Python put it where the loader does not look.
+  const char* const named = std::getenv("MUSTER_CUBLASLT_LIB");
+  if (named != nullptr && *named != '\0') options.library = named;
   options.workspace = gpt.memory.workspace;
   gpt.multiplier = MakeCublasLt(options, message);
   return gpt.multiplier == nullptr ? 1 : 0;

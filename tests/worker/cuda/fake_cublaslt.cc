@@ -1,5 +1,5 @@
-// A libcublasLt.so.13 on the CPU: built three times, one good, one too old, one without
-// cublasLtMatmulPreferenceDestroy. It knows no header of ours. It multiplies as the documented interface says,
+// A libcublasLt.so.13 on the CPU: built four times, one good, one too old, one without
+// cublasLtMatmulPreferenceDestroy, one for an engine whose addresses no test knows. It knows no header of ours. It multiplies as the documented interface says,
 // matrices by columns, and refuses what is not of the ABI of 13.0 or was not promised.
 #include <cmath>
 #include <cstddef>
@@ -65,6 +65,16 @@ double Gelu(double x) { return 0.5 * x * (1 + Tanh(x)); }
 double GeluSlope(double x) {
   const double t = Tanh(x);
   return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * 0.7978845608028654 * (1 + 3 * 0.044715 * x * x);
+}
+
+// What the test passes: an address that nobody follows, or an engine's own.
+bool IsTheTests(const void* address, std::uintptr_t number) {
+#ifdef FAKE_FOR_ENGINE
+  (void)number;
+  return address != nullptr;
+#else
+  return reinterpret_cast<std::uintptr_t>(address) == number;
+#endif
 }
 
 template <typename T>
@@ -255,8 +265,8 @@ int cublasLtMatmul(void* of, void* desc, const void* alpha, const void* a, void*
   const bool good = of == &handle && one == 1 && (kept == 0 || (kept == 1 && out.type == 0)) &&
                     c == d && c_layout == d_layout && algorithm->data[0] == out.rows &&
                     algorithm->data[1] == out.columns && algorithm->data[7] == 0x5eed &&
-                    workspace == reinterpret_cast<void*>(0x4000) && workspace_size == 33554432 &&
-                    stream == reinterpret_cast<void*>(0x300);
+                    IsTheTests(workspace, 0x4000) && workspace_size == 33554432 &&
+                    IsTheTests(stream, 0x300);
   if (!good) return kInvalid;
   const int wrong = CheckShapes(description, &left, &right, &out);
   if (wrong != 0) return wrong;

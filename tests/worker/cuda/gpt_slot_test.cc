@@ -9,7 +9,7 @@
 #include <gmock/gmock.h>
 
 #include <array>
-#include <memory>
+#include <cstdlib>
 
 #include "tests/worker/cuda/on_device.h"
 #include "worker/cuda/module.h"
@@ -325,7 +325,32 @@ TEST_F(CudaGptSlotTest, EndsWhenAReceiverOfGradientsSaysSo) {
   EXPECT_STREQ(text_.data(), "a finished gradient: its receiver ended the slot");
 }
 
+// Which library takes cuBLASLt's place, while it lives.
+class UseCublasLt {
+ public:
+  explicit UseCublasLt(const char* library) {
+    EXPECT_EQ(setenv("MUSTER_CUBLASLT_LIB", library, 1), 0);
+  }
+  UseCublasLt(const UseCublasLt&) = delete;
+  UseCublasLt& operator=(const UseCublasLt&) = delete;
+  ~UseCublasLt() { EXPECT_EQ(unsetenv("MUSTER_CUBLASLT_LIB"), 0); }
+};
+
+TEST_F(CudaGptSlotTest, IsTheSameSlotWithTheProductsOfCublasLt) {
+  const UseCublasLt use(FAKE_CUBLASLT_ENGINE);
+  config_.products = MUSTER_CUDA_PRODUCTS_CUBLASLT;
+  config_.dropout = 0.1;
+  CompareWithCpu();
+  // From level 1 on GELU is ours, forward and again.
+  config_.recompute = 1;
+  CompareWithCpu();
+  const Gradients first = OnGpu();
+  config_.recompute = 2;
+  ExpectSameBits(OnGpu(), first);
+}
+
 TEST_F(CudaGptSlotTest, SaysThatCublasLtIsMissing) {
+  const UseCublasLt use("libno_such_library.so");
   config_.products = MUSTER_CUDA_PRODUCTS_CUBLASLT;
   const simt::Counts before = simt::CountAll();
   MusterCudaContext* context = nullptr;
@@ -333,7 +358,7 @@ TEST_F(CudaGptSlotTest, SaysThatCublasLtIsMissing) {
   MusterCudaGpt* gpt = nullptr;
   EXPECT_EQ(muster_cuda_module()->gpt_create(context, &config_, &gpt, Text()), 1);
   EXPECT_EQ(gpt, nullptr);
-  EXPECT_THAT(text_.data(), testing::StartsWith("cuBLASLt: libcublasLt.so.13: cannot open"));
+  EXPECT_THAT(text_.data(), testing::StartsWith("cuBLASLt: libno_such_library.so: cannot open"));
   muster_cuda_module()->destroy(context);
   EXPECT_EQ(simt::CountAll().allocated, before.allocated);
 }

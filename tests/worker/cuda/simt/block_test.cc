@@ -130,7 +130,6 @@ TEST_F(SimtBlockTest, SharedMemoryMustBeAskedForBeyond48KiB) {
       EXPECT_EQ(out.Read()[1], static_cast<float>(bytes / sizeof(float) - 1));
       EXPECT_LT(out.Read()[0], 0) << "what a block finds there is not what another left";
     }
-    cudaGetLastError();
     return error;
   };
   EXPECT_EQ(launch(DynamicKernel, 48 << 10), cudaSuccess);
@@ -171,10 +170,16 @@ TEST_F(SimtBlockTest, AShapeThatNoGpuTakesIsAnError) {
   };
   for (const auto& each : cases) {
     EXPECT_EQ(cuda::Launch(NothingKernel, each.grid, nullptr), each.error);
-    EXPECT_EQ(cudaPeekAtLastError(), each.error);
-    EXPECT_EQ(cudaGetLastError(), each.error);
-    EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "asking forgets";
+    EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "a launch asks, and asking forgets";
   }
+}
+
+TEST_F(SimtBlockTest, ALaunchIsToldOfAFailureBeforeItThatNobodyAskedFor) {
+  void* none = nullptr;
+  EXPECT_EQ(cudaMalloc(&none, ~std::size_t{0}), cudaErrorMemoryAllocation);
+  EXPECT_EQ(cudaPeekAtLastError(), cudaErrorMemoryAllocation);
+  EXPECT_EQ(cuda::Launch(NothingKernel, {1, 1}, nullptr), cudaErrorMemoryAllocation);
+  EXPECT_EQ(cuda::Launch(NothingKernel, {1, 1}, nullptr), cudaSuccess);
 }
 
 __global__ void AtomicsKernel(int* i, unsigned* u, unsigned long long* l) {

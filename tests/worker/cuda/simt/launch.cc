@@ -94,15 +94,22 @@ void CheckParameter(std::size_t position, const void* bytes, std::size_t size, b
   }
 }
 
-cudaError_t RunKernel(const Kernel& kernel, const Shape& shape, cudaStream_t stream) {
+void RunKernel(const Kernel& kernel, const Shape& shape, cudaStream_t stream) {
   Emulator& emulator = TheEmulator();
   const std::string parameter = std::exchange(wrong_parameter, "");
   if (!IsStream(stream)) {
-    return Breach("launch: its stream is none of this device", cudaErrorInvalidResourceHandle);
+    Breach("launch: its stream is none of this device", cudaErrorInvalidResourceHandle);
+    return;
   }
   const cudaError_t unfit = CheckShape(kernel, shape, emulator);
-  if (unfit != cudaSuccess) return Failed(unfit);
-  if (!parameter.empty()) return Breach("launch: " + parameter, cudaErrorLaunchFailure);
+  if (unfit != cudaSuccess) {
+    Failed(unfit);
+    return;
+  }
+  if (!parameter.empty()) {
+    Breach("launch: " + parameter, cudaErrorLaunchFailure);
+    return;
+  }
   const std::lock_guard launching(emulator.launching);
   Settings settings;
   {
@@ -114,8 +121,7 @@ cudaError_t RunKernel(const Kernel& kernel, const Shape& shape, cudaStream_t str
   std::optional<std::string> breach = RunBlocks(kernel, shape, settings);
   const std::string written = emulator.memory.Close();
   if (!breach && !written.empty()) breach = written;
-  if (breach) return Breach(*breach, cudaErrorLaunchFailure);
-  return cudaSuccess;
+  if (breach) Breach(*breach, cudaErrorLaunchFailure);
 }
 
 }  // namespace muster::simt

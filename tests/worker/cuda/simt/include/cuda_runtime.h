@@ -163,11 +163,12 @@ struct Shape {
 };
 // Null and device memory are in order. `exact` says that the bytes are one pointer.
 void CheckParameter(std::size_t position, const void* bytes, std::size_t size, bool exact);
-cudaError_t RunKernel(const Kernel& kernel, const Shape& shape, cudaStream_t stream);
+void RunKernel(const Kernel& kernel, const Shape& shape, cudaStream_t stream);
 
+// What went wrong is the thread's last error.
 template <typename... P>
-cudaError_t Launch(void (*kernel)(P...), dim3 blocks, dim3 threads, std::size_t shared_bytes,
-                   cudaStream_t stream, P... parameters) {
+void Launch(void (*kernel)(P...), dim3 blocks, dim3 threads, std::size_t shared_bytes,
+            cudaStream_t stream, P... parameters) {
   // What lies between fields is left over from anything, and would look like a pointer.
   (__builtin_clear_padding(&parameters), ...);
   std::size_t position = 0;
@@ -178,8 +179,8 @@ cudaError_t Launch(void (*kernel)(P...), dim3 blocks, dim3 threads, std::size_t 
     const auto& [function, list] = *static_cast<const Values*>(opaque);
     std::apply(function, list);
   };
-  return RunKernel({reinterpret_cast<const void*>(kernel), run, &values},
-                   {blocks, threads, shared_bytes}, stream);
+  RunKernel({reinterpret_cast<const void*>(kernel), run, &values}, {blocks, threads, shared_bytes},
+            stream);
 }
 
 }  // namespace muster::simt
