@@ -76,6 +76,9 @@ Json MembershipJson(const Record& record) {
                 {"members", MembersToText(record.previous.members)}}}};
   if (!record.build_id.empty()) out["buildId"] = record.build_id;
   if (!record.data_digest.empty()) out["dataDigest"] = record.data_digest;
+  if (!record.start_weights_digest.empty()) {
+    out["startWeightsDigest"] = record.start_weights_digest;
+  }
   for (const CheckpointRef& kept : record.kept_checkpoints) {
     out["keptCheckpoints"].push_back(CheckpointJson(kept));
   }
@@ -108,6 +111,7 @@ Record ReadMembership(const JsonFields& fields, absl::Status* status) {
   }
   record.build_id = fields.Text("buildId");
   record.data_digest = fields.Text("dataDigest");
+  record.start_weights_digest = fields.Text("startWeightsDigest");
   fields.ForEach("keptCheckpoints", [&record](const JsonFields& kept) {
     record.kept_checkpoints.push_back(ReadCheckpoint(kept));
   });

@@ -95,6 +95,8 @@ void AddMembership(Rows& rows) {
   previous("members", StatusType::kText, "Its members in rank order.");
   at("buildId", StatusType::kText, "Build of the worker program; members of one view share it.");
   at("dataDigest", StatusType::kText, "Digest of the data's file list; members share it.");
+  at("startWeightsDigest", StatusType::kText,
+     "SHA-256 of the weights that program.weights gave; members share it.");
   at("keptCheckpoints", StatusType::kList,
      "Committed checkpoints before the newest that are not deleted, newest first.");
   AddCheckpoint(rows, "status.membership.keptCheckpoints[]");

@@ -16,6 +16,7 @@ Core::Core(Config c) : config(std::move(c)), record(config.record) {
     kernel_family = record->kernel_family;
     build_id = record->build_id;
     data_digest = record->data_digest;
+    start_weights_digest = record->start_weights_digest;
     if (record->checkpoint) acked = record->checkpoint->step;
   }
 }

@@ -20,6 +20,7 @@ void LoseRace(Core& core, const std::optional<api::Record>& current) {
     core.kernel_family = current->kernel_family;
     core.build_id = current->build_id;
     core.data_digest = current->data_digest;
+    core.start_weights_digest = current->start_weights_digest;
     core.term = std::max(core.term, current->term).Next();
   } else {
     core.term = core.term.Next();

@@ -97,7 +97,8 @@ absl::Status CheckMemory(const api::TrainingJobSpec& spec, const model::Program&
 
 std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& options,
                              const TestHooks& hooks, const std::string& build_id, comm::Tls* tls,
-                             const OnRefused& on_refused, OpenFailure& failure) {
+                             const OnRefused& on_refused, std::atomic<std::uint64_t>* progress,
+                             OpenFailure& failure) {
   using Code = api::ExitCode;
   auto job = std::make_unique<Job>();
   job->welcome = welcome;
@@ -147,9 +148,12 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
     job->step_lines = std::make_unique<StepLines>(welcome.checkpoint_path + "/steps.jsonl");
   }
   job->trainer = std::make_unique<train::Trainer>(std::move(trainer));
+  job->start_weights = StartWeights(job->spec.program, welcome.start_weights_digest);
+  if (!job->start_weights.Agree(*job->trainer, progress, failure)) return nullptr;
   job->warm.address = job->listener->address();
   job->warm.kernel_family = job->kernel_family;
   job->warm.data_digest = job->dataset->digest();
+  job->warm.start_weights_digest = job->start_weights.told();
   return job;
 }
 

@@ -132,8 +132,12 @@ std::uint64_t Trainer::Digest(std::span<const float> w, std::span<const float> m
 }
 
 std::uint64_t Trainer::MakeFresh() {
-  header_ = StateHeader{};
   options_.program->Initialise(options_.spec.training.seed, weights());
+  return MakeFreshFromWeights();
+}
+
+std::uint64_t Trainer::MakeFreshFromWeights() {
+  header_ = StateHeader{};
   std::ranges::fill(adam_m(), 0.0f);
   std::ranges::fill(adam_v(), 0.0f);
   return Digest(weights(), adam_m(), adam_v(), header_);

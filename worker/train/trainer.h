@@ -87,6 +87,8 @@ class Trainer {
 
   // The initial state: step 0, weights from the seed, moments zero. Returns its digest.
   std::uint64_t MakeFresh();
+  // The same with the weights that somebody has put into weights().
+  std::uint64_t MakeFreshFromWeights();
   // After a restore filled the vectors: takes the header, returns the digest.
   std::uint64_t AdoptHeader(const StateHeader& header);
 
