@@ -27,14 +27,11 @@ std::optional<std::int64_t> ReadNumber(const std::string& path, const std::strin
   return std::nullopt;
 }
 
-// 6 N + 6 L C T a token, N counting all parameters (llm.c's formula); 0 for programs without
-// tokens.
-double FlopsPerSlot(const api::ProgramSpec& program, std::int64_t parameters) {
-  if (program.builtin != api::Builtin::kGpt) return 0;
-  const auto& c = program.config;
-  const double tokens = static_cast<double>(c.batch) * c.context;
-  return tokens * (6.0 * static_cast<double>(parameters) +
-                   6.0 * static_cast<double>(c.layers) * c.width * c.context);
+// Every slot is a whole one: batch x context tokens.
+model::ModelFlops FlopsPerSlot(const api::ProgramSpec& program) {
+  const model::ModelFlops token = model::FlopsPerToken(program);
+  const double tokens = static_cast<double>(program.config.batch) * program.config.context;
+  return {tokens * token.llmc, tokens * token.palm};
 }
 
 absl::Status OpenData(Job& job, const model::Program& program) {
@@ -132,7 +129,7 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
     return nullptr;
   }
   job->warm.parameters = (*program)->layout().parameters;
-  job->flops_per_slot = FlopsPerSlot(job->spec.program, job->warm.parameters);
+  job->flops_per_slot = FlopsPerSlot(job->spec.program);
   train::TrainerOptions trainer;
   trainer.spec = job->spec;
   trainer.program = *std::move(program);

@@ -19,6 +19,7 @@
 #include "worker/comm/listener.h"
 #include "worker/comm/state_transfer.h"
 #include "worker/data/dataset.h"
+#include "worker/model/flops.h"
 #include "worker/model/program.h"
 #include "worker/train/trainer.h"
 
@@ -30,7 +31,7 @@ struct Job {
   api::TrainingJobSpec spec;
   std::string kernel_family;
   std::string build_id;
-  double flops_per_slot = 0;
+  model::ModelFlops flops_per_slot;
   std::unique_ptr<data::Dataset> dataset;
   std::unique_ptr<train::Trainer> trainer;
   StartWeights start_weights;
