@@ -89,6 +89,11 @@ void AddProgram(std::vector<CelRule>& rules) {
                      "does not belong to program " + others + ", which knows " + KnownTo(other), "",
                      "config." + leaf, "FieldValueForbidden"});
   }
+  rules.push_back(
+      {"spec.program", "self.builtin == 'gpt' || self.weights.path == ''",
+       "does not belong to program bench: program gpt alone can start from weights that "
+       "others have saved",
+       "", "weights.path", "FieldValueForbidden"});
   const std::string width = ConfigOf("width");
   const std::string heads = ConfigOf("heads");
   rules.push_back(

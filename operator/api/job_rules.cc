@@ -24,6 +24,7 @@ class Rules {
     Vocabulary();
     DataPath();
     ConfigOfBuiltin();
+    WeightsOfGpt();
     SlotsPerMember();
     Warmup();
     DataOfBench();
@@ -136,6 +137,16 @@ class Rules {
       result_.errors.push_back({place.line, place.column, field.path, "", known,
                                 "does not belong to program " + mine + ", which knows " + known});
     }
+  }
+
+  void WeightsOfGpt() {
+    if (spec_.program.builtin == Builtin::kGpt || spec_.program.weights.path.empty()) return;
+    if (!Read({"spec.program.weights.path", "spec.program.builtin"})) return;
+    const Place place = PlaceOf("spec.program.weights.path");
+    result_.errors.push_back({place.line, place.column, "spec.program.weights.path", "",
+                              "program gpt alone",
+                              "does not belong to program bench: program gpt alone can start from "
+                              "weights that others have saved"});
   }
 
   void SlotsPerMember() {

@@ -81,7 +81,10 @@ struct Warm {
   std::string data_digest;
   std::int64_t parameters = 0;
   double baseline_loss = 0;  // held-out loss of an interpolated trigram (text); 0: none
-  std::string device;        // what it computes on and reduces with, as one line: all members'
+  std::string device = {};   // what it computes on and reduces with, as one line: all members'
+  // SHA-256 of the weights that a fresh state begins with; empty: by the seed, or it has not read
+  // them, because its Welcome named those of the job.
+  std::string start_weights_digest = {};
   friend bool operator==(const Warm&, const Warm&) = default;
 };
 
@@ -217,10 +220,13 @@ using MemberMessage =
 struct Welcome {
   std::string job_uid;
   std::string job_name;
-  std::string spec_json;        // TrainingJobSpec as JSON (training_job_json.h)
-  std::string kernel_family;    // pinned; load this one (E3)
-  std::string build_id;         // of the job; empty: the member's own is taken
-  std::string data_digest;      // of the job; empty: the member's own is taken
+  std::string spec_json;      // TrainingJobSpec as JSON (training_job_json.h)
+  std::string kernel_family;  // pinned; load this one (E3)
+  std::string build_id;       // of the job; empty: the member's own is taken
+  std::string data_digest;    // of the job; empty: the member's own is taken
+  // Of the weights that the job has begun with, once the record has it; empty: none, or the member's
+  // own is taken.
+  std::string start_weights_digest;
   std::string checkpoint_path;  // directory; empty: none
   bool audit = false;
   double heartbeat_seconds = 0.2;

@@ -77,6 +77,9 @@ Json MembershipJson(const Record& record) {
   if (!record.build_id.empty()) out["buildId"] = record.build_id;
   if (!record.data_digest.empty()) out["dataDigest"] = record.data_digest;
   if (!record.device.empty()) out["device"] = record.device;
+  if (!record.start_weights_digest.empty()) {
+    out["startWeightsDigest"] = record.start_weights_digest;
+  }
   for (const CheckpointRef& kept : record.kept_checkpoints) {
     out["keptCheckpoints"].push_back(CheckpointJson(kept));
   }
@@ -110,6 +113,7 @@ Record ReadMembership(const JsonFields& fields, absl::Status* status) {
   record.build_id = fields.Text("buildId");
   record.data_digest = fields.Text("dataDigest");
   record.device = fields.Text("device");
+  record.start_weights_digest = fields.Text("startWeightsDigest");
   fields.ForEach("keptCheckpoints", [&record](const JsonFields& kept) {
     record.kept_checkpoints.push_back(ReadCheckpoint(kept));
   });

@@ -67,6 +67,9 @@ struct Field {
   bool cluster_only = false;       // accepted on one machine, where it has no effect
   std::optional<Builtin> builtin;  // program.config: the one that knows it
   Change change = Change::kAnyTime;
+  // Younger than the first workers: those refuse a field that they do not know, so the spec of a job
+  // without it must not name it.
+  bool only_where_set = false;
   // kInteger; kDuration in nanoseconds; kText in characters and kRules: of the length
   std::int64_t least = 0;
   std::int64_t most = 0;

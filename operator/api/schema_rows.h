@@ -41,6 +41,7 @@ class Row {
   Row ClusterOnly() && { return field_.cluster_only = true, std::move(*this); }
   Row Of(TextForm form) && { return field_.form = form, std::move(*this); }
   Row Changes(Change change) && { return field_.change = change, std::move(*this); }
+  Row OnlyWhereSet() && { return field_.only_where_set = true, std::move(*this); }
   Row Of(Builtin builtin) && { return field_.builtin = builtin, std::move(*this); }
   Row OneOf(std::vector<std::string_view> names) && {
     field_.one_of = std::move(names);

@@ -146,6 +146,17 @@ void AddProgramRows(std::vector<Field>& rows) {
           .Take());
   AddGptRows(rows);
   AddBenchRows(rows);
+  rows.push_back(
+      Row("spec.program.weights", FieldType::kGroup, "What the first step starts from.").Take());
+  rows.push_back(
+      Row("spec.program.weights.path", FieldType::kText,
+          "A GPT-2 to start from: a model.safetensors under Hugging Face's names, or the "
+          "directory that holds it. Empty: random weights, by the seed. gpt only.")
+          .At(MUSTER_FIELD(spec.program.weights.path))
+          .Changes(Change::kUntilStart)
+          .Between(0, kMaxPathBytes)
+          .OnlyWhereSet()
+          .Take());
 }
 
 void AddTrainingRows(std::vector<Field>& rows) {

@@ -97,6 +97,8 @@ void AddMembership(Rows& rows) {
   at("dataDigest", StatusType::kText, "Digest of the data's file list; members share it.");
   at("device", StatusType::kText,
      "What members compute on and reduce with, of the first that was ready; all share it.");
+  at("startWeightsDigest", StatusType::kText,
+     "SHA-256 of the weights that program.weights gave; members share it.");
   at("keptCheckpoints", StatusType::kList,
      "Committed checkpoints before the newest that are not deleted, newest first.");
   AddCheckpoint(rows, "status.membership.keptCheckpoints[]");

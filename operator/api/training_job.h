@@ -54,9 +54,16 @@ struct WorkersSpec {
   friend bool operator==(const WorkersSpec&, const WorkersSpec&) = default;
 };
 
+// What the first step starts from.
+struct WeightsSpec {
+  std::string path;  // a safetensors file or a folder with one; empty: random ones, by the seed
+  friend bool operator==(const WeightsSpec&, const WeightsSpec&) = default;
+};
+
 struct ProgramSpec {
   Builtin builtin = Builtin::kGpt;
   ProgramConfig config;
+  WeightsSpec weights;
   friend bool operator==(const ProgramSpec&, const ProgramSpec&) = default;
 };
 

@@ -68,6 +68,7 @@ Json SpecJson(const TrainingJobSpec& spec) {
     if (field.type == FieldType::kGroup || field.path.find("[]") != std::string::npos) continue;
     if (field.builtin && *field.builtin != spec.program.builtin) continue;
     if (!field.path.starts_with("spec.")) continue;
+    if (field.only_where_set && FieldText(field, job) == field.default_text) continue;
     PutAt(root, std::string_view(field.path).substr(5), ValueJson(field, job));
   }
   return root;

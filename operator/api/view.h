@@ -102,11 +102,12 @@ struct Record {
   RecordedView previous;  // members still in use that are not in `newest`, or the view before it
   std::optional<CheckpointRef> checkpoint;  // the newest committed
   std::vector<CheckpointRef>
-      kept_checkpoints;       // older committed ones that are not deleted, newest first
-  std::string kernel_family;  // E3, chosen when the job starts; empty before
-  std::string build_id;       // of the worker program; empty before
-  std::string data_digest;    // of the data manifest; empty before
-  std::string device;         // Warm::device of the job; empty before
+      kept_checkpoints;              // older committed ones that are not deleted, newest first
+  std::string kernel_family;         // E3, chosen when the job starts; empty before
+  std::string build_id;              // of the worker program; empty before
+  std::string data_digest;           // of the data manifest; empty before
+  std::string start_weights_digest;  // of program.weights; empty before, and without them
+  std::string device;                // Warm::device of the job; empty before
   std::optional<JobResult> result;
   friend bool operator==(const Record&, const Record&) = default;
 };

@@ -202,8 +202,8 @@ void Observation::SeeEvictions(base::WallTime now) {
   for (const auto& [member, why] : evicted_) evicted_at_.emplace(member, now);
 }
 
-void Observation::OnLastWords(base::MemberId member, const std::string& message) {
-  last_words_[member] = message;
+void Observation::OnLastWords(base::MemberId member, job::LastWords words) {
+  last_words_[member] = std::move(words);
 }
 
 void Observation::OnVerdict(job::Verdict verdict) {

@@ -41,7 +41,7 @@ class Observation {
   std::vector<membership::Event> LostMembers(const api::Record& record) const;
 
   void OnEvicted(const membership::Evicted& evicted);
-  void OnLastWords(base::MemberId member, const std::string& message);
+  void OnLastWords(base::MemberId member, job::LastWords words);
   void OnListening(base::WallTime now) { listening_since_ = now; }
   void OnVerdict(job::Verdict verdict);
   void OnDrained() { drained_ = true; }
@@ -78,7 +78,7 @@ class Observation {
   // What membership was told: when the grace ends, and who was on a node that is not ready.
   std::map<base::MemberId, base::WallTime> told_leaving_;
   std::set<std::pair<std::string, base::MemberId>> told_suspect_;
-  std::map<base::MemberId, std::string> last_words_;
+  std::map<base::MemberId, job::LastWords> last_words_;
   std::optional<job::Verdict> verdict_;
   std::optional<job::Verdict> problem_;
   base::WallTime listening_since_;

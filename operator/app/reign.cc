@@ -162,7 +162,9 @@ void Reign::PeekAtMember(const membership::Received& received) {
     streams_[received.stream] = hello->member;
   } else if (const auto* failing = std::get_if<api::Failing>(&received.message.message)) {
     auto it = streams_.find(received.stream);
-    if (it != streams_.end()) observation_.OnLastWords(it->second, failing->message);
+    if (it != streams_.end()) {
+      observation_.OnLastWords(it->second, {failing->exit_code, failing->message});
+    }
   }
 }
 

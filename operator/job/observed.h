@@ -125,14 +125,19 @@ struct Verdict {
   friend bool operator==(const Verdict&, const Verdict&) = default;
 };
 
+// What a member said before it ended by itself.
+struct LastWords {
+  std::int32_t exit_code = 0;  // that it is about to end with
+  std::string message;
+};
+
 // What membership knows, in the words that a plan needs. The app converts the machine's snapshot
 // into it.
 struct MembershipView {
   std::vector<KnownMember> members;  // view in rank order, then leavers, then the waiting room
   std::map<base::MemberId, Verdict> evicted;            // fenced for good, with the reason
   std::map<base::MemberId, base::WallTime> evicted_at;  // when that was first seen
-  std::map<base::MemberId, std::string>
-      last_words;            // what a member said before it exited by itself
+  std::map<base::MemberId, LastWords> last_words;
   std::int32_t size = 0;     // of the view in force; 0: none
   std::int32_t reached = 0;  // the target that a view last had in full; 0: none yet
   bool had_view = false;

@@ -34,7 +34,7 @@ std::string Describe(const Observed& observed, const Pod& pod) {
     text += " is gone";
   }
   const auto& words = observed.membership.last_words;
-  if (auto it = words.find(pod.member); it != words.end()) text += ": " + it->second;
+  if (auto it = words.find(pod.member); it != words.end()) text += ": " + it->second.message;
   if (!pod.message.empty()) text += "\n" + pod.message;
   return text;
 }
@@ -153,11 +153,22 @@ LostPod JudgeSuperseded(const Observed& observed, Draft& draft, const Pod& pod, 
   return lost;
 }
 
+// Whoever says that it fails is evicted at once, so that the others go on, and may be killed before
+// it has ended with the code that it has announced. Where that code ends the job, the word counts.
+std::optional<Verdict> JudgeAnnounced(const Observed& observed, const Pod& pod) {
+  const auto words = observed.membership.last_words.find(pod.member);
+  if (words == observed.membership.last_words.end()) return std::nullopt;
+  Pod ended = pod;
+  ended.exit_code = words->second.exit_code;
+  return JudgeFailed(observed, ended).verdict;
+}
+
 Judgement JudgeRunning(const Observed& observed, Draft& draft, const Pod& pod) {
   Judgement out;
   const auto& evicted = observed.membership.evicted;
   if (auto it = evicted.find(pod.member); it != evicted.end()) {
     out.lost = JudgeEvicted(observed, draft, pod, it->second);
+    out.verdict = JudgeAnnounced(observed, pod);
     return out;
   }
   if (pod.deleting || FindMember(observed, pod.member) != nullptr) return out;

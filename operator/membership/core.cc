@@ -17,6 +17,7 @@ Core::Core(Config c) : config(std::move(c)), record(config.record) {
     build_id = record->build_id;
     data_digest = record->data_digest;
     device = record->device;
+    start_weights_digest = record->start_weights_digest;
     if (record->checkpoint) acked = record->checkpoint->step;
   }
 }

@@ -21,6 +21,7 @@ void LoseRace(Core& core, const std::optional<api::Record>& current) {
     core.build_id = current->build_id;
     core.data_digest = current->data_digest;
     core.device = current->device;
+    core.start_weights_digest = current->start_weights_digest;
     core.term = std::max(core.term, current->term).Next();
   } else {
     core.term = core.term.Next();

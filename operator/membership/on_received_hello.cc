@@ -79,6 +79,8 @@ void WelcomeMember(Core& core, Member& m, const api::Hello& hello) {
   welcome.kernel_family = core.kernel_family;
   welcome.build_id = core.build_id;
   welcome.data_digest = core.data_digest;
+  // Whoever hears it need not read the weights, so it must outlive this coordinator.
+  if (core.record) welcome.start_weights_digest = core.record->start_weights_digest;
   welcome.audit = core.config.audit;
   m.warm = false;
   core.Say(m, std::move(welcome));

@@ -2,6 +2,14 @@
 #include "operator/membership/state.h"
 
 namespace muster::membership {
+namespace {
+
+// Who has not read any takes what the others have, or what the record names (worker/app checks).
+bool OtherWeights(const std::string& read, const std::string& agreed) {
+  return !read.empty() && !agreed.empty() && read != agreed;
+}
+
+}  // namespace
 
 void Core::OnMessage(Member& m, const api::Warm& warm) {
   std::string refusal;
@@ -10,6 +18,10 @@ void Core::OnMessage(Member& m, const api::Warm& warm) {
   if (!data_digest.empty() && warm.data_digest != data_digest) {
     refusal = "data digest \"" + warm.data_digest + "\" is not the job's, which is \"" +
               data_digest + "\"";
+  } else if (OtherWeights(warm.start_weights_digest, start_weights_digest)) {
+    refusal = "it would start from the weights with SHA-256 " + warm.start_weights_digest +
+              "; the job starts from those with " + start_weights_digest +
+              " (program.weights.path must be the same file everywhere)";
   } else if (warm.kernel_family != kernel_family) {
     refusal = "kernel family \"" + warm.kernel_family + "\" is not the job's, which is \"" +
               kernel_family + "\"";
@@ -30,6 +42,7 @@ void Core::OnMessage(Member& m, const api::Warm& warm) {
   }
   if (data_digest.empty()) data_digest = warm.data_digest;
   if (device.empty()) device = warm.device;
+  if (start_weights_digest.empty()) start_weights_digest = warm.start_weights_digest;
   m.address = warm.address;
   m.phase = api::MemberPhase::kWarm;
   if (warm.baseline_loss > 0) baseline_loss = warm.baseline_loss;

@@ -55,6 +55,7 @@ void Core::AdvanceWrites() {
   next.build_id = build_id;
   next.data_digest = data_digest;
   next.device = device;
+  next.start_weights_digest = start_weights_digest;
   in_flight = std::make_unique<const Write>(write);
   retry_at.reset();
   ++unanswered_writes;

@@ -266,7 +266,7 @@ struct Core {
   std::optional<FormedView> formed;  // waits to be persisted, or is in flight
   std::optional<api::CheckpointRef> checkpoint_to_write;
   std::optional<api::JobResult> result_to_write;
-  std::string kernel_family, build_id, data_digest, device;
+  std::string kernel_family, build_id, data_digest, device, start_weights_digest;
   base::Time listening_since;
   std::uint64_t nonces = 0;
   std::vector<Received> deferred;  // Hellos that came before the term was persisted

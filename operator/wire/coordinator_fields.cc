@@ -9,6 +9,7 @@ void Write(const api::Welcome& from, v1::Welcome* to) {
   to->set_kernel_family(from.kernel_family);
   to->set_build_id(from.build_id);
   to->set_data_digest(from.data_digest);
+  to->set_start_weights_digest(from.start_weights_digest);
   to->set_checkpoint_path(from.checkpoint_path);
   to->set_audit(from.audit);
   to->set_heartbeat_seconds(from.heartbeat_seconds);
@@ -23,6 +24,7 @@ absl::Status Read(const v1::Welcome& from, api::Welcome* to) {
   to->kernel_family = from.kernel_family();
   to->build_id = from.build_id();
   to->data_digest = from.data_digest();
+  to->start_weights_digest = from.start_weights_digest();
   to->checkpoint_path = from.checkpoint_path();
   to->audit = from.audit();
   check.Positive("heartbeat_seconds", from.heartbeat_seconds());

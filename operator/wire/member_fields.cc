@@ -57,6 +57,7 @@ void Write(const api::Warm& from, v1::Warm* to) {
   to->set_kernel_family(from.kernel_family);
   to->set_data_digest(from.data_digest);
   to->set_device(from.device);
+  to->set_start_weights_digest(from.start_weights_digest);
   to->set_parameters(from.parameters);
   to->set_baseline_loss(from.baseline_loss);
 }
@@ -67,6 +68,7 @@ absl::Status Read(const v1::Warm& from, api::Warm* to) {
   to->kernel_family = from.kernel_family();
   to->data_digest = from.data_digest();
   to->device = from.device();
+  to->start_weights_digest = from.start_weights_digest();
   check.NonNegative("parameters", from.parameters());
   to->parameters = from.parameters();
   to->baseline_loss = from.baseline_loss();

@@ -118,7 +118,7 @@ class MetricsTest(EvidenceCase):
         text = self.fetch(f"http://127.0.0.1:{port}/metrics")
         wanted = {f"muster_worker_{name}" for name in (
             "step_duration_seconds", "phase_seconds_total", "reduced_bytes_total", "slots_computed_total",
-            "model_flops_total", "refused_peers_total")}
+            "model_flops_total", "model_flops_palm_total", "refused_peers_total")}
         self.assertEqual(self.names(text), wanted | {"muster_build_info"})
         self.assertEqual([name for name in sorted(self.names(text)) if f"`{name}`" not in documented], [])
         self.assertEqual(self.fetch(f"http://127.0.0.1:{port}/readyz"), "ok\n")

@@ -50,12 +50,16 @@ void Worker::Load(const api::Welcome& welcome) {
     log_.Warning("data-plane", sentence);
     metrics_.PeerRefused();
   };
-  job_ = OpenJob(welcome, options_, hooks_, build_id_, tls_.get(), on_refused, log_, failure);
+  job_ =
+      OpenJob(welcome, options_, hooks_, build_id_, tls_.get(), on_refused, &moved_, log_, failure);
   if (job_ == nullptr) {
     Push(session::Broken{failure.code, failure.reason, failure.message});
     return;
   }
   metrics_.Phase("loading_data", base::ToSeconds(Now() - start));
+  if (const std::string& read = job_->start_weights.told(); !read.empty()) {
+    log_.Info("weights", "read what the job starts from", {{"sha256", read}});
+  }
   Push(session::Loaded{job_->warm, job_->spec});
 }
 
@@ -102,6 +106,7 @@ void Worker::On(const session::FetchState& c) {
       }
       return;
     }
+    job_->start_weights.Overwritten();
     auto digest = job_->trainer->AdoptReceived(result.state.header, result.state.digest);
     if (!digest.ok()) {
       Push(session::StateFailed{c.view.epoch, {}, base::Message(digest.status())});

@@ -80,15 +80,21 @@ void Worker::RememberStepLine(const session::Applied& applied) {
 
 void Worker::On(const session::MakeFreshState&) {
   training_.Post([this] {
-    const std::uint64_t digest = job_->trainer->MakeFresh();
+    OpenFailure failure;
+    const auto digest = job_->start_weights.MakeFresh(*job_->trainer, &moved_, failure);
+    if (!digest) {
+      Push(session::Broken{failure.code, failure.reason, failure.message});
+      return;
+    }
     last_applied_ = Now();
-    Push(session::StateMade{digest, job_->trainer->ExponentsInForce()});
+    Push(session::StateMade{*digest, job_->trainer->ExponentsInForce()});
   });
 }
 
 void Worker::On(const session::RestoreState& c) {
   training_.Post([this, ref = c.checkpoint] {
     auto& trainer = *job_->trainer;
+    job_->start_weights.Overwritten();
     const train::StateSpans state = trainer.engine().OpenState();
     auto header = checkpoint::LoadCheckpoint(job_->welcome.checkpoint_path, ref,
                                              {state[0], state[1], state[2]}, &moved_);

@@ -31,14 +31,11 @@ std::optional<std::int64_t> ReadNumber(const std::string& path, const std::strin
   return std::nullopt;
 }
 
-// 6 N + 6 L C T a token, N counting all parameters (llm.c's formula); 0 for programs without
-// tokens.
-double FlopsPerSlot(const api::ProgramSpec& program, std::int64_t parameters) {
-  if (program.builtin != api::Builtin::kGpt) return 0;
-  const auto& c = program.config;
-  const double tokens = static_cast<double>(c.batch) * c.context;
-  return tokens * (6.0 * static_cast<double>(parameters) +
-                   6.0 * static_cast<double>(c.layers) * c.width * c.context);
+// Every slot is a whole one: batch x context tokens.
+model::ModelFlops FlopsPerSlot(const api::ProgramSpec& program) {
+  const model::ModelFlops token = model::FlopsPerToken(program);
+  const double tokens = static_cast<double>(program.config.batch) * program.config.context;
+  return {tokens * token.llmc, tokens * token.palm};
 }
 
 absl::Status OpenData(Job& job, const model::Program& program) {
@@ -141,8 +138,8 @@ absl::Status CheckMemory(const api::TrainingJobSpec& spec, const model::Program&
 
 std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& options,
                              const TestHooks& hooks, const std::string& build_id, comm::Tls* tls,
-                             const OnRefused& on_refused, const runtime::Logger& log,
-                             OpenFailure& failure) {
+                             const OnRefused& on_refused, std::atomic<std::uint64_t>* progress,
+                             const runtime::Logger& log, OpenFailure& failure) {
   using Code = api::ExitCode;
   auto job = std::make_unique<Job>();
   job->welcome = welcome;
@@ -173,7 +170,7 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
     return nullptr;
   }
   job->warm.parameters = (*program)->layout().parameters;
-  job->flops_per_slot = FlopsPerSlot(job->spec.program, job->warm.parameters);
+  job->flops_per_slot = FlopsPerSlot(job->spec.program);
   auto engine = MakeEngine(*job, *std::move(program), failure);
   if (engine == nullptr) return nullptr;
   train::TrainerOptions trainer;
@@ -190,10 +187,13 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
     job->step_lines = std::make_unique<StepLines>(welcome.checkpoint_path + "/steps.jsonl");
   }
   job->trainer = std::make_unique<train::Trainer>(std::move(trainer));
+  job->start_weights = StartWeights(job->spec.program, welcome.start_weights_digest);
+  if (!job->start_weights.Agree(*job->trainer, progress, failure)) return nullptr;
   job->warm.address = job->listener->address();
   job->warm.kernel_family = job->kernel_family;
   job->warm.data_digest = job->dataset->digest();
   job->warm.device = job->accelerator.description;
+  job->warm.start_weights_digest = job->start_weights.told();
   return job;
 }
 

@@ -1,6 +1,7 @@
 // Everything a worker has once it knows its job: data, program, state, and where others reach it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,11 +14,13 @@
 #include "operator/runtime/log.h"
 #include "worker/app/accelerator.h"
 #include "worker/app/options.h"
+#include "worker/app/start_weights.h"
 #include "worker/app/step_lines.h"
 #include "worker/app/test_hooks.h"
 #include "worker/comm/listener.h"
 #include "worker/comm/state_transfer.h"
 #include "worker/data/dataset.h"
+#include "worker/model/flops.h"
 #include "worker/model/program.h"
 #include "worker/train/trainer.h"
 
@@ -29,32 +32,27 @@ struct Job {
   api::TrainingJobSpec spec;
   std::string kernel_family;
   std::string build_id;
-  double flops_per_slot = 0;
+  model::ModelFlops flops_per_slot;
   std::unique_ptr<data::Dataset> dataset;
   Accelerator accelerator;
   std::unique_ptr<train::Trainer> trainer;
+  StartWeights start_weights;
   std::unique_ptr<StepLines> step_lines;  // null without a checkpoint path
   std::unique_ptr<comm::DataListener> listener;
   std::unique_ptr<comm::StateServer> server;
   api::Warm warm;
 };
 
-// Why a job could not be opened: what the process exits with, and a sentence.
-struct OpenFailure {
-  api::ExitCode code = api::ExitCode::kInternal;
-  std::string reason;  // CamelCase
-  std::string message;
-};
-
-// Opens the data, counts the memory, makes program and buffers, listens: with `tls`, which outlives
-// the job, or in plain text where it is null. Blocking; null with `failure` filled when it cannot.
+// Opens the data, counts the memory, makes program and buffers, reads the weights to start from,
+// listens: with `tls`, which outlives the job, or in plain text where it is null. Blocking, and
+// `progress` grows; null with `failure` filled when it cannot.
 // Hears of a peer that was refused, from any thread, one at a time.
 using OnRefused = std::function<void(const std::string& sentence)>;
 
 std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& options,
                              const TestHooks& hooks, const std::string& build_id, comm::Tls* tls,
-                             const OnRefused& on_refused, const runtime::Logger& log,
-                             OpenFailure& failure);
+                             const OnRefused& on_refused, std::atomic<std::uint64_t>* progress,
+                             const runtime::Logger& log, OpenFailure& failure);
 
 // Bytes that this process may still take: the machine's available memory or what its cgroup has
 // left, whichever is less; nullopt when neither can be read. The page cache counts as free: the

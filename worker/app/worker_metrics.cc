@@ -16,6 +16,10 @@ WorkerMetrics::WorkerMetrics() {
   flops_ = metrics_.MakeCounter(
       "muster_worker_model_flops_total",
       "Model FLOPs of the slots computed: 6 N + 6 L C T a token (llm.c's formula).");
+  // Not a label of the first: their sum would mean nothing.
+  flops_palm_ = metrics_.MakeCounter(
+      "muster_worker_model_flops_palm_total",
+      "Model FLOPs of the slots computed: 6 N + 12 L C T a token (the PaLM paper's formula).");
 }
 
 absl::Status WorkerMetrics::Serve(const std::string& host, int port,
@@ -36,9 +40,10 @@ void WorkerMetrics::Phase(const std::string& phase, double seconds) {
       .Increment(seconds);
 }
 
-void WorkerMetrics::SlotComputed(double model_flops) const {
+void WorkerMetrics::SlotComputed(const model::ModelFlops& flops) const {
   slots_.Increment();
-  flops_.Increment(model_flops);
+  flops_.Increment(flops.llmc);
+  flops_palm_.Increment(flops.palm);
 }
 
 }  // namespace muster::app

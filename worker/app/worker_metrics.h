@@ -9,6 +9,7 @@
 #include "operator/base/status.h"
 #include "operator/runtime/http_endpoint.h"
 #include "operator/runtime/metrics.h"
+#include "worker/model/flops.h"
 
 namespace muster::app {
 
@@ -24,7 +25,7 @@ class WorkerMetrics {
   void Phase(const std::string& phase, double seconds);
   void ReducedBytes(double bytes) const { reduced_bytes_.Increment(bytes); }
   void PeerRefused() const { refused_.Increment(); }
-  void SlotComputed(double model_flops) const;
+  void SlotComputed(const model::ModelFlops& flops) const;
 
  private:
   runtime::Metrics metrics_;
@@ -33,6 +34,7 @@ class WorkerMetrics {
   runtime::Counter refused_;
   runtime::Counter slots_;
   runtime::Counter flops_;
+  runtime::Counter flops_palm_;
   std::unique_ptr<runtime::HttpEndpoint> endpoint_;
 };
 

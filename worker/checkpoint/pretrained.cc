@@ -1,22 +1,15 @@
 #include "worker/checkpoint/pretrained.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <bit>
-#include <cerrno>
 #include <cmath>
-#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <vector>
 
-#include "worker/checkpoint/safetensors.h"
+#include "operator/base/sha256.h"
+#include "worker/checkpoint/safetensors_file.h"
 
 namespace muster::checkpoint {
 namespace {
@@ -51,34 +44,20 @@ float FromBfloat16(std::uint16_t upper) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(upper) << 16);
 }
 
-std::string ShapeText(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  }
-  return text + "]";
-}
-
 bool IsMask(std::string_view name) {
   return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
 }
 
 class PretrainedFile {
  public:
-  static absl::StatusOr<std::unique_ptr<PretrainedFile>> Open(const std::string& path);
-  ~PretrainedFile() { ::close(fd_); }
-  PretrainedFile(const PretrainedFile&) = delete;
-  PretrainedFile& operator=(const PretrainedFile&) = delete;
-
-  absl::Status Read(const model::Layout& layout, std::span<float> weights);
+  explicit PretrainedFile(std::unique_ptr<SafetensorsFile> file) : file_(std::move(file)) {}
+  absl::Status TakeTensors();
+  absl::StatusOr<std::string> Read(const model::Layout& layout, std::span<float> weights,
+                                   std::atomic<std::uint64_t>* progress);
 
  private:
   using Take = std::function<absl::Status(std::int64_t first, std::span<const float> values)>;
-  PretrainedFile(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
 
-  absl::Status ReadHeader();
-  absl::Status TakeEntry(const std::string& name, const nlohmann::json& entry);
-  absl::Status ReadAt(std::int64_t offset, std::span<std::byte> out) const;
   absl::StatusOr<Stored> Find(const model::Tensor& tensor) const;
   absl::Status RefuseOthers(const model::Layout& layout) const;
   absl::Status CheckHead(const model::Layout& layout, std::span<const float> weights) const;
@@ -87,99 +66,30 @@ class PretrainedFile {
   // All of it, piece by piece.
   absl::Status LoadTensor(const model::Tensor& tensor, const Take& take) const;
   absl::Status Wrong(const std::string& sentence) const {
-    return base::InvalidArgument(path_ + ": " + sentence);
-  }
-  absl::Status Broken(const std::string& sentence) const {
-    return base::DataLoss(path_ + " is no safetensors file, or is cut short: " + sentence);
+    return base::InvalidArgument(file_->path() + ": " + sentence);
   }
 
-  const std::string path_;
-  const int fd_;
-  std::int64_t bytes_ = 0;                 // of the file
-  std::int64_t data_at_ = 0;               // where the tensors begin
+  const std::unique_ptr<SafetensorsFile> file_;
   std::map<std::string, Stored> tensors_;  // by name without the prefix
 };
 
-absl::StatusOr<std::unique_ptr<PretrainedFile>> PretrainedFile::Open(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    const std::string sentence = "cannot read " + path + ": " + base::ErrnoText(errno);
-    return errno == ENOENT ? base::NotFound(sentence) : base::Unavailable(sentence);
-  }
-  std::unique_ptr<PretrainedFile> file(new PretrainedFile(path, fd));
-  MUSTER_RETURN_IF_ERROR(file->ReadHeader());
-  return file;
-}
-
-absl::Status PretrainedFile::ReadAt(std::int64_t offset, std::span<std::byte> out) const {
-  while (!out.empty()) {
-    const ssize_t got = ::pread(fd_, out.data(), out.size(), offset);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return base::Unavailable("cannot read " + path_ + ": " + base::ErrnoText(errno));
-    if (got == 0) return Broken("it ends at byte " + std::to_string(offset));
-    offset += got;
-    out = out.subspan(static_cast<std::size_t>(got));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status PretrainedFile::ReadHeader() {
-  struct stat info{};
-  if (::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) return Broken("not a regular file");
-  bytes_ = info.st_size;
-  std::uint64_t length = 0;
-  MUSTER_RETURN_IF_ERROR(ReadAt(0, std::as_writable_bytes(std::span(&length, 1))));
-  data_at_ = static_cast<std::int64_t>(sizeof(length));
-  if (length > std::min(kMostHeaderBytes, static_cast<std::uint64_t>(bytes_ - data_at_))) {
-    return Broken("its header claims " + std::to_string(length) + " bytes, the file has " +
-                  std::to_string(bytes_));
-  }
-  std::string text(length, '\0');
-  MUSTER_RETURN_IF_ERROR(ReadAt(data_at_, std::as_writable_bytes(std::span(text))));
-  data_at_ += static_cast<std::int64_t>(length);
-  const nlohmann::json header = nlohmann::json::parse(text, nullptr, false);
-  if (!header.is_object()) return Broken("its header is no JSON object");
-  for (const auto& [name, entry] : header.items()) {
-    if (name != "__metadata__") MUSTER_RETURN_IF_ERROR(TakeEntry(name, entry));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status PretrainedFile::TakeEntry(const std::string& name, const nlohmann::json& entry) {
-  const std::string bare = name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
-  if (IsMask(bare)) return absl::OkStatus();
-  Stored stored;
-  std::array<std::int64_t, 2> offsets{};
-  std::string dtype;
-  try {
-    dtype = entry.at("dtype").get<std::string>();
-    stored.shape = entry.at("shape").get<std::vector<std::int64_t>>();
-    offsets = entry.at("data_offsets").get<std::array<std::int64_t, 2>>();
-  } catch (const nlohmann::json::exception&) {
-    return Broken("the header's entry " + name + " has no dtype, shape and data_offsets");
-  }
+absl::Status PretrainedFile::TakeTensors() {
   static const std::map<std::string, Element> kElements = {
       {"F32", Element::kF32}, {"F16", Element::kF16}, {"BF16", Element::kBf16}};
-  const auto element = kElements.find(dtype);
-  if (element == kElements.end()) {
-    return Wrong(name + " has elements of type " + dtype + "; F32, F16 and BF16 can be read");
-  }
-  stored.element = element->second;
-  stored.size = 1;
-  std::int64_t size_bytes = 0;
-  bool fits = true;
-  for (const std::int64_t extent : stored.shape) {
-    fits = fits && extent >= 0 && !__builtin_mul_overflow(stored.size, extent, &stored.size);
-  }
-  fits = fits && !__builtin_mul_overflow(stored.size, BytesOf(stored.element), &size_bytes);
-  if (!fits || offsets[0] < 0 || offsets[1] < offsets[0] || offsets[1] > bytes_ - data_at_ ||
-      offsets[1] - offsets[0] != size_bytes) {
-    return Broken("the bytes that the header gives for " + name + " are not those of its shape " +
-                  ShapeText(stored.shape) + ", or are not there");
-  }
-  stored.begin = data_at_ + offsets[0];
-  if (!tensors_.emplace(bare, std::move(stored)).second) {
-    return Wrong(bare + " is there twice, with and without the prefix " + std::string(kPrefix));
+  for (const StoredTensor& tensor : file_->tensors()) {
+    const std::string& name = tensor.name;
+    const std::string bare = name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
+    if (IsMask(bare)) continue;
+    const auto element = kElements.find(tensor.dtype);
+    if (element == kElements.end()) {
+      return Wrong(name + " has elements of type " + tensor.dtype +
+                   "; F32, F16 and BF16 can be read");
+    }
+    if (!tensors_
+             .emplace(bare, Stored{element->second, tensor.shape, tensor.begin, tensor.elements})
+             .second) {
+      return Wrong(bare + " is there twice, with and without the prefix " + std::string(kPrefix));
+    }
   }
   return absl::OkStatus();
 }
@@ -200,9 +110,9 @@ absl::Status PretrainedFile::Load(const Stored& stored, std::int64_t first,
                                   std::span<float> out) const {
   const std::int64_t width = BytesOf(stored.element);
   const std::int64_t offset = stored.begin + first * width;
-  if (stored.element == Element::kF32) return ReadAt(offset, std::as_writable_bytes(out));
+  if (stored.element == Element::kF32) return file_->ReadAt(offset, std::as_writable_bytes(out));
   std::vector<std::uint16_t> halves(out.size());
-  MUSTER_RETURN_IF_ERROR(ReadAt(offset, std::as_writable_bytes(std::span(halves))));
+  MUSTER_RETURN_IF_ERROR(file_->ReadAt(offset, std::as_writable_bytes(std::span(halves))));
   const auto convert = stored.element == Element::kF16 ? FromHalf : FromBfloat16;
   std::transform(halves.begin(), halves.end(), out.begin(), convert);
   return absl::OkStatus();
@@ -256,24 +166,33 @@ absl::Status PretrainedFile::CheckHead(const model::Layout& layout,
   });
 }
 
-absl::Status PretrainedFile::Read(const model::Layout& layout, std::span<float> weights) {
+absl::StatusOr<std::string> PretrainedFile::Read(const model::Layout& layout,
+                                                 std::span<float> weights,
+                                                 std::atomic<std::uint64_t>* progress) {
   MUSTER_RETURN_IF_ERROR(RefuseOthers(layout));
+  base::Sha256 hash;
   for (const model::Tensor& tensor : layout.tensors) {
     MUSTER_RETURN_IF_ERROR(
         LoadTensor(tensor, [&](std::int64_t first, std::span<const float> values) {
           std::copy(values.begin(), values.end(), weights.begin() + tensor.offset + first);
+          hash.Update(std::as_bytes(values));
+          if (progress != nullptr) *progress += values.size();
           return absl::OkStatus();
         }));
   }
-  return CheckHead(layout, weights);
+  MUSTER_RETURN_IF_ERROR(CheckHead(layout, weights));
+  return hash.FinishHex();
 }
 
 }  // namespace
 
-absl::Status ReadPretrained(const std::string& path, const model::Layout& layout,
-                            std::span<float> weights) {
-  MUSTER_ASSIGN_OR_RETURN(const std::unique_ptr<PretrainedFile> file, PretrainedFile::Open(path));
-  return file->Read(layout, weights);
+absl::StatusOr<std::string> ReadPretrained(const std::string& file, const model::Layout& layout,
+                                           std::span<float> weights,
+                                           std::atomic<std::uint64_t>* progress) {
+  MUSTER_ASSIGN_OR_RETURN(std::unique_ptr<SafetensorsFile> opened, SafetensorsFile::Open(file));
+  PretrainedFile pretrained(std::move(opened));
+  MUSTER_RETURN_IF_ERROR(pretrained.TakeTensors());
+  return pretrained.Read(layout, weights, progress);
 }
 
 }  // namespace muster::checkpoint

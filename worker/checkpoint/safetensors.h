@@ -16,11 +16,9 @@
 #include "operator/base/sha256.h"
 #include "operator/base/status.h"
 #include "worker/checkpoint/durable_file.h"
+#include "worker/checkpoint/safetensors_file.h"
 
 namespace muster::checkpoint {
-
-// The format's own bound: longer headers are refused by every reader.
-inline constexpr std::uint64_t kMostHeaderBytes = 100'000'000;
 
 // A tensor of 32-bit floats, the only element type that our checkpoints hold.
 struct FloatTensor {
@@ -50,19 +48,20 @@ class SafetensorsWriter {
   std::int64_t missing_;
 };
 
+// Reads a file of floats that follow each other without a hole, as the writer makes them, from the
+// first to the last.
 class SafetensorsReader {
  public:
   // DataLoss names the file and what is wrong with its header or length.
   static absl::StatusOr<std::unique_ptr<SafetensorsReader>> Open(const std::string& path);
-  ~SafetensorsReader();
   SafetensorsReader(const SafetensorsReader&) = delete;
   SafetensorsReader& operator=(const SafetensorsReader&) = delete;
 
   const std::vector<FloatTensor>& tensors() const {
     return tensors_;
   }  // in the order of their bytes
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  std::int64_t bytes() const { return bytes_; }  // of the file
+  const std::map<std::string, std::string>& metadata() const { return file_->metadata(); }
+  std::int64_t bytes() const { return file_->bytes(); }
 
   // The next elements, across tensor borders.
   absl::Status Read(std::span<float> out);
@@ -70,17 +69,14 @@ class SafetensorsReader {
   absl::StatusOr<std::string> FinishSha256();
 
  private:
-  SafetensorsReader(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
-  absl::Status ReadHeader();
-  absl::Status ParseHeader(const std::string& json);
-  absl::Status ReadBytes(std::span<std::byte> out);
+  explicit SafetensorsReader(std::unique_ptr<SafetensorsFile> file) : file_(std::move(file)) {}
+  // Every tensor is one of floats, and nothing lies between or behind them.
+  absl::Status TakeTensors();
 
-  std::string path_;
-  int fd_;
-  std::int64_t bytes_ = 0;
+  const std::unique_ptr<SafetensorsFile> file_;
+  std::int64_t at_ = 0;       // the next byte of the file
   std::int64_t missing_ = 0;  // elements not yet read
   std::vector<FloatTensor> tensors_;
-  std::map<std::string, std::string> metadata_;
   base::Sha256 hash_;
 };
 

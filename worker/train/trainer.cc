@@ -38,8 +38,12 @@ std::uint64_t Trainer::Digest(const StateFolds& folds, const StateHeader& header
 }
 
 std::uint64_t Trainer::MakeFresh() {
-  header_ = StateHeader{};
   engine().MakeFresh(options_.spec.training.seed);
+  return BeginFromEngine();
+}
+
+std::uint64_t Trainer::BeginFromEngine() {
+  header_ = StateHeader{};
   return Digest(engine().Folds(), header_);
 }
 

@@ -73,6 +73,8 @@ class Trainer {
 
   // The initial state: step 0, weights from the seed, moments zero. Returns its digest.
   std::uint64_t MakeFresh();
+  // The same with the weights and zero moments that somebody has put into the engine.
+  std::uint64_t BeginFromEngine();
   // After a restore filled the engine's vectors: takes the header, returns the digest.
   std::uint64_t AdoptHeader(const StateHeader& header);
 

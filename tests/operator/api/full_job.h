@@ -16,6 +16,7 @@ inline TrainingJobSpec FullSpec() {
   spec.workers = {4, 2, 8, 1, 2, R"({"metadata":{"labels":{"a":"b"}},"n":1})"};
   spec.program.builtin = Builtin::kGpt;
   spec.program.config = {6, 8, 256, 64, 2, 512, 3e-4, 7, 0.01, 0.5, 0.1};
+  spec.program.weights = {"/models/gpt2"};
   spec.training = {300, 64, Reduction::kExact32, Transport::kRing, 50, 9'007'199'254'740'991};
   spec.data = {"/data", DataFormat::kLlmc};
   spec.checkpoint = {"/checkpoints", 100, 600, 5};
@@ -59,6 +60,7 @@ inline TrainingJobStatus FullStatus() {
   record.build_id = "b1";
   record.data_digest = "d1";
   record.device = "cpu";
+  record.start_weights_digest = "s1";
   record.version = 12;
   record.kept_checkpoints = {{base::Step(50), base::Epoch(1), "ee", At(3)}};
   status.membership = record;

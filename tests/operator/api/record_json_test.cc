@@ -24,6 +24,7 @@ Record FullRecord() {
   record.build_id = "b1";
   record.data_digest = "d1";
   record.device = "cpu";
+  record.start_weights_digest = "s1";
   record.result = JobResult{"00ff", "aa", "2.31", "2.4"};
   return record;
 }

@@ -14,7 +14,7 @@ using std::chrono::seconds;
 
 TEST(TrainingJobJsonTest, SpecGoesBothWays) {
   TrainingJobSpec bench;
-  bench.program = {Builtin::kBench, {}};
+  bench.program = {Builtin::kBench, {}, {}};
   bench.program.config.state_bytes = std::int64_t{1} << 40;
   bench.program.config.slot_milliseconds = 0.25;
   for (const TrainingJobSpec& spec : {TrainingJobSpec(), FullSpec(), bench}) {
@@ -22,6 +22,14 @@ TEST(TrainingJobJsonTest, SpecGoesBothWays) {
     ASSERT_TRUE(back.ok()) << back.status() << SpecToJson(spec);
     EXPECT_EQ(*back, spec) << SpecToJson(spec);
   }
+}
+
+// Workers of an earlier build refuse a field that they do not know.
+TEST(TrainingJobJsonTest, AYoungFieldIsWrittenOnlyWhereItIsSet) {
+  TrainingJobSpec spec = FullSpec();
+  EXPECT_NE(SpecToJson(spec).find(R"("weights":{"path":"/models/gpt2"})"), std::string::npos);
+  spec.program.weights.path.clear();
+  EXPECT_EQ(SpecToJson(spec).find("weights"), std::string::npos);
 }
 
 TEST(TrainingJobJsonTest, StatusGoesBothWays) {

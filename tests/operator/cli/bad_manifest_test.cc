@@ -135,6 +135,16 @@ const Bad kBad[] = {
     {"heads: 4", "learning_rate: 1",
      "f:12: spec.program.config.learning_rate: unknown field spec.program.config.learning_rate; "
      "did you mean learningRate?"},
+    {"heads: 4", "heads: 4\n    weights: {path: 7}",
+     "f:13: spec.program.weights.path: 7 is not allowed: a text; put it in quotes"},
+    {"heads: 4", "heads: 4\n    weights: /models/gpt2",
+     "f:13: spec.program.weights: /models/gpt2 is not allowed: a map of fields"},
+    {"heads: 4", "heads: 4\n    weights: {file: /models/gpt2}",
+     "f:13: spec.program.weights.file: unknown field spec.program.weights.file; known here: path"},
+    {"builtin: gpt\n    config:\n      width: 128\n      heads: 4",
+     "builtin: bench\n    weights: {path: /models/gpt2}",
+     "f:10: spec.program.weights.path: does not belong to program bench: program gpt alone can "
+     "start from weights that others have saved"},
     // Training.
     {"steps: 300", "steps: 0",
      "f:14: spec.training.steps: 0 is not allowed: an integer from 1 to 1000000000"},

@@ -53,10 +53,13 @@ TEST(RunTest, ReplicasComeFromTheCommandLineWithinMax) {
             "--replicas 9 is not allowed: at most maxReplicas, which is 8");
 }
 
-TEST(RunTest, ARelativeDataPathIsThePersons) {
+TEST(RunTest, ARelativePathOfDataOrWeightsIsThePersons) {
   api::TrainingJob job = Good();
   job.spec.data.path = "texts";
   EXPECT_EQ(Prepare({}, job, "/w").job.spec.data.path, "/w/texts");
+  EXPECT_EQ(Prepare({}, job, "/w").job.spec.program.weights.path, "") << "none is no folder";
+  job.spec.program.weights.path = "models/gpt2";
+  EXPECT_EQ(Prepare({}, job, "/w").job.spec.program.weights.path, "/w/models/gpt2");
 }
 
 TEST(RunTest, ABadManifestIsStatusTwoBeforeAnythingStarts) {

@@ -69,7 +69,7 @@ TEST(FailurePolicyTest, TheVerdictHasTheWorkersOwnWordsAndItsLastLines) {
   ObservedBuilder o(1);
   o.Runs(0).Exited(static_cast<int>(ExitCode::kData));
   o->pods[0].message = "line one\nline two";
-  o->membership.last_words[{0, 0}] = "/data holds no file";
+  o->membership.last_words[{0, 0}] = {74, "/data holds no file"};
   const Plan plan = MakePlan(*o, At(0));
   ASSERT_TRUE(plan.fail_job);
   EXPECT_EQ(plan.fail_job->message,
@@ -93,6 +93,27 @@ TEST(FailurePolicyTest, AnEvictionIsChargedUnderMembershipsReason) {
   ObservedBuilder o(2);
   o.Trains(0).Runs(1).Evicted("Silent");
   EXPECT_EQ(Judge(o), (Loss{"Silent", true, ""}));
+}
+
+// A member of the view that fails is evicted at its word, and killed before it has ended: a file that
+// it needs again is gone, and so it would be for every replacement.
+TEST(FailurePolicyTest, AnAnnouncedCodeThatEndsTheJobCountsBeforeTheProcessHasEnded) {
+  const auto judged = [](ExitCode code, std::vector<api::FailureRule> rules = {}) {
+    ObservedBuilder o(2);
+    o.Trains(0).Runs(1).Evicted("BadData").HadView();
+    o->job.spec.failure_policy.rules = std::move(rules);
+    o->membership.last_words[{1, 0}] = {static_cast<int>(code), "/model is gone"};
+    return Judge(o);
+  };
+  EXPECT_EQ(judged(ExitCode::kData), (Loss{"BadData", true, "BadData"}));
+  EXPECT_EQ(judged(ExitCode::kRefused), (Loss{"BadData", true, "Refused"}));
+  EXPECT_EQ(judged(ExitCode::kInternal), (Loss{"BadData", true, ""}));
+  EXPECT_EQ(judged(ExitCode::kOutOfMemory), (Loss{"BadData", true, ""}));
+  EXPECT_EQ(judged(ExitCode::kData, {{FailureAction::kReplace, {74}, ""}}),
+            (Loss{"BadData", true, ""}))
+      << "the job's own rules come first";
+  EXPECT_EQ(judged(ExitCode::kInternal, {{FailureAction::kFailJob, {70}, ""}}),
+            (Loss{"BadData", true, "FailurePolicy"}));
 }
 
 // Who was cut off hears of its eviction and ends within a second or two, before its kubelet's word

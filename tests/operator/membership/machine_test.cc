@@ -328,5 +328,61 @@ TEST(MachineTest, StrangersAreRefusedWithASentence) {
   EXPECT_THAT(try_hello(hello), SizeIs(1));
 }
 
+// program.weights: who forms the first view has read one and the same file.
+class StartWeightsTest : public ::testing::Test {
+ protected:
+  // Hello and Warm of a member that has read these weights; whether it was refused, and why.
+  std::string Join(int ordinal, const std::string& read) {
+    rig_->Hello(M(ordinal)).Take();
+    api::Warm warm{"host:1", "SkylakeX", "data", 10, 2.1, read};
+    rig_->Say(M(ordinal), warm, "Warm");
+    const auto commands = rig_->Take();
+    for (const auto& view : Said<api::InstallView>(commands)) seen_ = view.view.members.size();
+    const auto refused = Said<api::Refused>(commands);
+    return refused.empty() ? "" : refused.front().reason;
+  }
+  std::optional<Rig> rig_{MakeConfig(2, 2)};
+  std::size_t seen_ = 0;  // members of the view
+};
+
+TEST_F(StartWeightsTest, AMixtureIsRefusedBeforeAnybodyTrains) {
+  rig_->Start();
+  EXPECT_EQ(Join(0, "aaa"), "");
+  EXPECT_THAT(Join(1, "bbb"),
+              ::testing::AllOf(::testing::HasSubstr("SHA-256 bbb"), ::testing::HasSubstr("aaa"),
+                               ::testing::HasSubstr("program.weights.path")));
+  EXPECT_EQ(seen_, 0u);
+  EXPECT_EQ(Join(2, "aaa"), "");
+  EXPECT_EQ(seen_, 2u);
+  EXPECT_EQ(rig_->last_write->next.start_weights_digest, "aaa");
+}
+
+TEST_F(StartWeightsTest, OnceTheRecordHasThemAWelcomeNamesThemAndNobodyNeedsToReadThem) {
+  rig_->Start().Hello(M(0));
+  EXPECT_EQ(Said<api::Welcome>(rig_->Take()).at(0).start_weights_digest, "");
+  EXPECT_EQ(Join(1, "aaa"), "");
+  rig_->Hello(M(2));
+  EXPECT_EQ(Said<api::Welcome>(rig_->Take()).at(0).start_weights_digest, "")
+      << "what is not in the record may be forgotten";
+  EXPECT_EQ(Join(3, "aaa"), "");
+  ASSERT_EQ(seen_, 2u);
+  rig_->Hello(M(4));
+  EXPECT_EQ(Said<api::Welcome>(rig_->Take()).at(0).start_weights_digest, "aaa");
+  EXPECT_EQ(Join(5, ""), "");
+  EXPECT_NE(Join(6, "bbb"), "") << "it was welcomed before and has read others";
+}
+
+TEST_F(StartWeightsTest, TheNextCoordinatorHasThemFromTheRecord) {
+  Config config = MakeConfig(2, 1);
+  config.record = api::Record{};
+  config.record->kernel_family = "SkylakeX";
+  config.record->start_weights_digest = "aaa";
+  rig_.emplace(config);
+  rig_->Start().Hello(M(0));
+  EXPECT_EQ(Said<api::Welcome>(rig_->Take()).at(0).start_weights_digest, "aaa");
+  EXPECT_NE(Join(1, "bbb"), "");
+  EXPECT_EQ(Join(2, ""), "");
+}
+
 }  // namespace
 }  // namespace muster::membership

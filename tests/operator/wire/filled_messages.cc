@@ -92,7 +92,7 @@ api::View FilledView() {
 std::vector<api::FromMember> FilledMemberMessages() {
   const std::vector<api::MemberMessage> all = {
       FilledHello(),
-      api::Warm{"127.0.0.1:4000", "Haswell", "da7a", 1234567890123, 2.125, "cpu"},
+      api::Warm{"127.0.0.1:4000", "Haswell", "da7a", 1234567890123, 2.125, "cpu", "0e16"},
       api::Heartbeat{9, api::MemberPhase::kReducing, Step(5), 12345},
       api::Ready{Epoch(4), Step(119), 88, true, Kept()},
       api::Installed{Epoch(4), Step(120), 99, 0.03125, 0.5},
@@ -113,7 +113,8 @@ std::vector<api::FromMember> FilledMemberMessages() {
 
 std::vector<api::FromCoordinator> FilledCoordinatorMessages() {
   const std::vector<api::CoordinatorMessage> all = {
-      api::Welcome{"uid-1", "licences", "{}", "Haswell", "beef", "da7a", Text(), true, 0.25, 1.5},
+      api::Welcome{"uid-1", "licences", "{}", "Haswell", "beef", "da7a", "0e16", Text(), true, 0.25,
+                   1.5},
       api::Fenced{Text()},
       api::Refused{Text()},
       api::Interrupt{Epoch(4), {{1, 1}, {2, 2}}},

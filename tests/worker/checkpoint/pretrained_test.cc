@@ -63,7 +63,9 @@ class PretrainedTest : public testing::Test {
   absl::Status Read(const std::string& content) {
     WriteAll(path(), content);
     weights_.assign(9, -77.0f);
-    return ReadPretrained(path(), Model(), weights_);
+    const absl::StatusOr<std::string> read = ReadPretrained(path(), Model(), weights_);
+    identity_ = read.ok() ? *read : "";
+    return read.status();
   }
   // Of a file that is not taken.
   std::string Refused(const std::string& content) {
@@ -80,6 +82,7 @@ class PretrainedTest : public testing::Test {
   }
   ScratchFolder folder_;
   std::vector<float> weights_;
+  std::string identity_;
 };
 
 TEST_F(PretrainedTest, TakesTensorsInAnyOrderWithAndWithoutThePrefix) {
@@ -129,8 +132,8 @@ TEST_F(PretrainedTest, HalvesAreTheFloatsThatTheyStandFor) {
     const model::Layout layout{.tensors = {{"x", {256}, 0, 256, false}}, .parameters = 256};
     WriteAll(path(), File({{"x", "F16", {256}, Bytes(halves)}}));
     weights_.assign(256, 0);
-    const absl::Status read = ReadPretrained(path(), layout, weights_);
-    ASSERT_EQ(read.ok(), finite) << upper;
+    const bool read = ReadPretrained(path(), layout, weights_).ok();
+    ASSERT_EQ(read, finite) << upper;
     ASSERT_TRUE(!finite || Bytes(weights_) == Bytes(expected)) << upper;
   }
 }
@@ -154,7 +157,7 @@ TEST_F(PretrainedTest, MoreThanOnePieceArrivesWhole) {
   EXPECT_EQ(weights_, many);
   many[500'000] = INFINITY;
   WriteAll(path(), File({{"x", "F32", {600, 1000}, Bytes(many)}}));
-  EXPECT_THAT(base::Message(ReadPretrained(path(), layout, weights_)),
+  EXPECT_THAT(base::Message(ReadPretrained(path(), layout, weights_).status()),
               HasSubstr("element 500000 of x is not finite"));
 }
 
@@ -192,8 +195,66 @@ TEST_F(PretrainedTest, SaysWhereAFileIsBroken) {
         R"({"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})"}) {
     EXPECT_TRUE(absl::IsDataLoss(Read(with_header(json)))) << json;
   }
-  EXPECT_TRUE(absl::IsNotFound(ReadPretrained(folder_ / "none", Model(), weights_)));
-  EXPECT_TRUE(absl::IsDataLoss(ReadPretrained(folder_.path(), Model(), weights_)));
+  EXPECT_TRUE(absl::IsNotFound(ReadPretrained(folder_ / "none", Model(), weights_).status()));
+  EXPECT_TRUE(absl::IsDataLoss(ReadPretrained(folder_.path(), Model(), weights_).status()));
+}
+
+// Members may have it from different places: what counts is what they begin with.
+TEST_F(PretrainedTest, TheIdentityIsThatOfTheFloatsAndOfNothingElse) {
+  ASSERT_TRUE(Read(File({Embedding(), Bias()})).ok());
+  const std::string first = identity_;
+  EXPECT_EQ(first, base::Sha256Hex(Bytes(Both())));
+  ASSERT_TRUE(
+      Read(File({Bias("transformer.h.0.ln_1.bias"), Embedding(), Embedding("lm_head.weight")}))
+          .ok());
+  EXPECT_EQ(identity_, first);
+  const std::vector<std::uint16_t> halves = {0x4700, 0x4800, 0x4880};  // 7, 8, 9
+  ASSERT_TRUE(Read(File({Embedding(), {"h.0.ln_1.bias", "F16", {3}, Bytes(halves)}})).ok());
+  EXPECT_EQ(identity_, first);
+  std::vector<float> other = kBias;
+  other[2] = 10;
+  ASSERT_TRUE(Read(File({Embedding(), {"h.0.ln_1.bias", "F32", {3}, Bytes(other)}})).ok());
+  EXPECT_NE(identity_, first);
+}
+
+TEST_F(PretrainedTest, AFolderStandsForTheFileInIt) {
+  const auto find = [](const std::string& path) { return FindPretrained(path); };
+  EXPECT_THAT(base::Message(find(folder_ / "none").status()),
+              HasSubstr("/none: No such file or directory"));
+  EXPECT_THAT(base::Message(find(folder_.path()).status()),
+              HasSubstr("holds no model.safetensors"));
+  folder_.Write("model.safetensors.index.json", "{}");
+  EXPECT_THAT(base::Message(find(folder_.path()).status()), HasSubstr("max_shard_size"));
+  WriteAll(path(), "x");
+  EXPECT_EQ(*find(folder_.path()), path());
+  EXPECT_EQ(*find(path()), path());
+}
+
+TEST_F(PretrainedTest, WhatTheWeightsCannotTellIsReadFromTheConfigBesideThem) {
+  api::ProgramConfig config;
+  config.heads = 4;
+  config.width = 128;
+  EXPECT_TRUE(CheckPretrainedConfig(path(), config).ok()) << "there is none";
+  const auto check = [&](const std::string& json) {
+    folder_.Write("config.json", json);
+    return CheckPretrainedConfig(path(), config);
+  };
+  for (const char* json :
+       {"{}", R"({"n_head": 4, "model_type": "gpt2", "n_inner": null, "vocab_size": 9})",
+        R"({"activation_function": "gelu_new", "layer_norm_epsilon": 1e-05, "n_inner": 512})",
+        R"({"scale_attn_weights": true, "scale_attn_by_inverse_layer_idx": false})"}) {
+    EXPECT_TRUE(check(json).ok()) << json << check(json);
+  }
+  EXPECT_THAT(base::Message(check(R"({"n_head": 12})")),
+              AllOf(HasSubstr("config.json: n_head is 12"), HasSubstr("it has to be 4")));
+  EXPECT_THAT(base::Message(check(R"({"activation_function": "relu"})")),
+              HasSubstr(R"(has to be "gelu_new" or "gelu_pytorch_tanh")"));
+  for (const char* json :
+       {R"({"layer_norm_epsilon": 1e-06})", R"({"n_inner": 256})", R"({"model_type": "llama"})",
+        R"({"scale_attn_by_inverse_layer_idx": true})", R"({"n_head": "4"})"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(check(json))) << json;
+  }
+  EXPECT_TRUE(absl::IsDataLoss(check("[")));
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ class KeptGradients final : public GradientSink {
 
 inline std::unique_ptr<Program> Make(const api::ProgramConfig& config, int threads = 1,
                                      api::Builtin builtin = api::Builtin::kGpt) {
-  auto program = MakeProgram({builtin, config}, threads);
+  auto program = MakeProgram({builtin, config, {}}, threads);
   EXPECT_TRUE(program.ok()) << base::Message(program.status());
   return program.ok() ? std::move(*program) : nullptr;
 }

@@ -12,7 +12,7 @@ namespace {
 using testing::HasSubstr;
 
 std::string Refusal(const api::ProgramConfig& config, api::Builtin builtin = api::Builtin::kGpt) {
-  const auto program = MakeProgram({builtin, config}, 1);
+  const auto program = MakeProgram({builtin, config, {}}, 1);
   EXPECT_EQ(program.status().code(), absl::StatusCode::kInvalidArgument);
   return base::Message(program.status());
 }
