@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operator/api/frozen_hash.h"
+#include "operator/api/worker_gpus.h"
 
 namespace muster::app {
 namespace {
@@ -33,11 +34,10 @@ Observation::Observation(job::Listed listed, bool resumes_reign, job::Pods share
       status_(job_.Of(job_->status)),
       pods_(std::move(shared)),
       highest_incarnation_(std::move(listed.highest_incarnation)),
-      spec_hash_(listed.on_cluster ? api::FrozenHash(job_->spec) : ""),
-      template_hash_(listed.on_cluster ? api::TemplateHash(job_->spec) : ""),
-      reign_spec_hash_(spec_hash_),
+      reign_spec_hash_(listed.on_cluster ? api::FrozenHash(job_->spec) : ""),
       on_cluster_(listed.on_cluster),
       resumes_reign_(resumes_reign) {
+  ReadSpec();
   for (job::Pod& pod : listed.pods) pods_.Put(std::move(pod));
   for (const job::SharedPod& pod : pods_) SeeIncarnation(pod->member);
   for (const job::Node& node : listed.nodes) OnNode(node);
@@ -79,9 +79,15 @@ void Observation::OnJob(const job::SharedJob& job) {
   // Another template, quota or number may be taken where the one before was not.
   if (job->spec != job_->spec) refused_.clear();
   job_ = job;
+  ReadSpec();
+}
+
+// What a plan compares. One machine reads no template, and nobody else writes its spec.
+void Observation::ReadSpec() {
   if (!on_cluster_) return;
   spec_hash_ = api::FrozenHash(job_->spec);
   template_hash_ = api::TemplateHash(job_->spec);
+  worker_gpus_ = api::WorkerGpus(job_->spec.workers);
 }
 
 void Observation::OnRefused(const job::PodRefused& refused, base::WallTime now) {
@@ -230,6 +236,8 @@ job::Observed Observation::Observe(const membership::Snapshot& snapshot, const I
   out.spec_hash = spec_hash_;
   out.template_hash = template_hash_;
   out.reign_spec_hash = reign_spec_hash_;
+  out.worker_gpus = worker_gpus_.value_or(0);
+  if (!worker_gpus_.ok()) out.worker_gpus_problem = base::Message(worker_gpus_.status());
 
   job::MembershipView& view = out.membership;
   for (const membership::MemberSnapshot& member : snapshot.members) {

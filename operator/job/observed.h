@@ -158,6 +158,9 @@ struct Observed {
   std::string spec_hash;
   std::string template_hash;
   std::string reign_spec_hash;  // of the spec that membership was begun with
+  // Of the template (operator/api/worker_gpus.h), or why that cannot be said; 0 on one machine.
+  std::int64_t worker_gpus = 0;
+  std::string worker_gpus_problem;
   MembershipView membership;
   // Highest incarnation ever seen of an ordinal, by whoever observes: an id is never used twice.
   std::map<std::int32_t, std::int32_t> highest_incarnation;

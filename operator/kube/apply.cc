@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/api/schema.h"
+#include "operator/api/worker_gpus.h"
 #include "operator/kube/json.h"
 #include "operator/kube/labels.h"
 
@@ -15,6 +16,8 @@ constexpr char kTokenVolume[] = "muster-token";
 constexpr char kCaVolume[] = "muster-ca";
 constexpr char kScratchVolume[] = "muster-tmp";
 constexpr char kScratchFolder[] = "/tmp";
+constexpr char kSharedMemoryVolume[] = "muster-shm";
+constexpr char kSharedMemoryFolder[] = "/dev/shm";
 constexpr char kMetricsPort[] = "metrics";
 
 absl::Status NotA(const std::string& where, std::string_view allowed) {
@@ -94,7 +97,25 @@ absl::Status AddEnvironment(const api::TrainingJob& job, const job::CreatePod& c
   return absl::OkStatus();
 }
 
-absl::Status AddVolumes(const WorkerPodSettings& settings, Json& spec, Json& worker) {
+bool IsMountedAt(const Json& mounts, std::string_view folder) {
+  return std::any_of(mounts.begin(), mounts.end(), [&](const Json& mount) {
+    std::string path = TextAt(mount, {"mountPath"});
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    return path == folder;
+  });
+}
+
+// NCCL keeps what processes of one host share in /dev/shm, and container runtimes give it 64 MiB.
+// Without a size of its own: what is written there counts as the container's memory, so the memory
+// limit bounds it already, and a second number that is too small would end the worker by SIGBUS.
+void AddSharedMemory(Json& volumes, Json& mounts) {
+  if (IsMountedAt(mounts, kSharedMemoryFolder)) return;
+  PutNamed(volumes, {{"name", kSharedMemoryVolume}, {"emptyDir", {{"medium", "Memory"}}}});
+  PutNamed(mounts, {{"name", kSharedMemoryVolume}, {"mountPath", kSharedMemoryFolder}});
+}
+
+absl::Status AddVolumes(const WorkerPodSettings& settings, bool with_gpus, Json& spec,
+                        Json& worker) {
   MUSTER_ASSIGN_OR_RETURN(Json * volumes, Child(spec, "volumes", "spec.volumes", true));
   MUSTER_ASSIGN_OR_RETURN(Json * mounts,
                           Child(worker, "volumeMounts", "spec.containers[].volumeMounts", true));
@@ -109,13 +130,11 @@ absl::Status AddVolumes(const WorkerPodSettings& settings, Json& spec, Json& wor
     PutNamed(*mounts, {{"name", kCaVolume}, {"mountPath", kCaFolder}, {"readOnly", true}});
   }
   // The root is read-only, and libraries want a place for their scratch.
-  const bool has_scratch = std::any_of(mounts->begin(), mounts->end(), [](const Json& mount) {
-    return TextAt(mount, {"mountPath"}) == kScratchFolder;
-  });
-  if (!has_scratch) {
+  if (!IsMountedAt(*mounts, kScratchFolder)) {
     PutNamed(*volumes, {{"name", kScratchVolume}, {"emptyDir", Json::object()}});
     PutNamed(*mounts, {{"name", kScratchVolume}, {"mountPath", kScratchFolder}});
   }
+  if (with_gpus) AddSharedMemory(*volumes, *mounts);
   return absl::OkStatus();
 }
 
@@ -231,7 +250,9 @@ absl::StatusOr<std::string> MakePodBody(const api::TrainingJob& job, const job::
   MUSTER_ASSIGN_OR_RETURN(Json * worker, WorkerContainer(*spec));
   FillUnset(*worker, "image", settings.image);
   MUSTER_RETURN_IF_ERROR(AddEnvironment(job, create, settings, *worker));
-  MUSTER_RETURN_IF_ERROR(AddVolumes(settings, *spec, *worker));
+  // A number that cannot be read is the plan's to refuse, and the API server's.
+  const bool with_gpus = api::WorkerGpus(job.spec.workers).value_or(0) > 0;
+  MUSTER_RETURN_IF_ERROR(AddVolumes(settings, with_gpus, *spec, *worker));
   MUSTER_RETURN_IF_ERROR(AddProbe(settings, *worker));
   MUSTER_RETURN_IF_ERROR(Restrict(*spec));
   FillUnset((*worker)["securityContext"], "readOnlyRootFilesystem", true);

@@ -192,6 +192,27 @@ TEST(ObservationTest, KeepsOnlyNodesThatItsPodsOrLossesNameAndThoseInTrouble) {
   EXPECT_THAT(kept(begun), testing::ElementsAre("faulty", "lost", "mine", "silent"));
 }
 
+TEST(ObservationTest, CountsTheGpusOfTheTemplateOnAClusterAlone) {
+  api::TrainingJob asking;
+  const auto gpus = [](const char* number) {
+    return std::string(R"({"spec":{"containers":[{"resources":{"limits":{"nvidia.com/gpu":)") +
+           number + "}}}]}}";
+  };
+  asking.spec.workers.template_json = gpus("2");
+  for (const bool on_cluster : {true, false}) {
+    job::Listed listed = Listed();
+    listed.on_cluster = on_cluster;
+    listed.job = asking;
+    Observation o(listed, false);
+    EXPECT_EQ(o.Observe({}, {}).worker_gpus, on_cluster ? 2 : 0);
+    api::TrainingJob other = asking;
+    other.spec.workers.template_json = gpus("\"8k\"");
+    o.OnChange(job::JobChanged{other}, {});
+    EXPECT_EQ(o.Observe({}, {}).worker_gpus, 0);
+    EXPECT_EQ(o.Observe({}, {}).worker_gpus_problem.empty(), !on_cluster);
+  }
+}
+
 TEST(ObservationTest, RefusalsAreCountedUntilAPodIsTakenOrTheSpecChanges) {
   Observation o(Listed(), false);
   const job::PodRefused refused{"p", {2, 0}, "QuotaExceeded", "words"};

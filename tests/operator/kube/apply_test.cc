@@ -240,6 +240,28 @@ TEST(MakePodBodyTest, ScratchAndCaAreLeftOutWhereTheyAreNotWanted) {
   EXPECT_TRUE(Named(Worker(pod)["env"], "MUSTER_CA_FILE").is_null());
 }
 
+TEST(MakePodBodyTest, AWorkerWithGpusGetsSharedMemoryUnlessTheTemplateMountsIt) {
+  const std::string asking = "'resources':{'limits':{'nvidia.com/gpu':'1'}}";
+  const Json pod = Made("{'spec':{'containers':[{'name':'worker'," + asking + "}]}}");
+  EXPECT_EQ(Named(pod["spec"]["volumes"], "muster-shm"),
+            Object("{'name':'muster-shm','emptyDir':{'medium':'Memory'}}"));
+  EXPECT_EQ(Named(Worker(pod)["volumeMounts"], "muster-shm"),
+            Object("{'name':'muster-shm','mountPath':'/dev/shm'}"));
+  EXPECT_EQ(Worker(pod)["resources"]["limits"]["nvidia.com/gpu"], "1");
+  for (const char* path : {"/dev/shm", "/dev/shm/"}) {
+    const Json own = Made(
+        "{'spec':{'volumes':[{'name':'mine','emptyDir':{}}],'containers':[{'name':"
+        "'worker','volumeMounts':[{'name':'mine','mountPath':'" +
+        std::string(path) + "'}]," + asking + "}]}}");
+    EXPECT_TRUE(Named(own["spec"]["volumes"], "muster-shm").is_null()) << path;
+    EXPECT_TRUE(Named(Worker(own)["volumeMounts"], "muster-shm").is_null()) << path;
+  }
+  // Another container's GPU is not the worker's.
+  const Json beside =
+      Made("{'spec':{'containers':[{'name':'log'," + asking + "},{'name':'worker'}]}}");
+  EXPECT_TRUE(Named(beside["spec"]["volumes"], "muster-shm").is_null());
+}
+
 TEST(MakePodBodyTest, AWrongTemplateIsRefusedByItsField) {
   const struct {
     std::string pod_template;
@@ -297,11 +319,12 @@ TEST(WorkerPodsPageTest, NamesEveryFieldThatIsAdded) {
   WorkerPodSettings settings = Settings();
   settings.avoid_nodes = {"n1"};
   std::set<std::string> leaves;
-  Leaves(Made("{'spec':{'containers':[{'name':'worker','resources':{'limits':{'cpu':'3'}}}]}}",
+  Leaves(Made("{'spec':{'containers':[{'name':'worker','resources':{'limits':{'cpu':'3',"
+              "'nvidia.com/gpu':1}}}]}}",
               settings),
          "", leaves);
   for (std::string leaf : leaves) {
-    if (leaf == "spec.containers[].resources.limits.cpu") continue;  // the template's own
+    if (leaf.starts_with("spec.containers[].resources.")) continue;  // the template's own
     // A label's name has dots of its own; the page has it without the path.
     const std::string labels = "metadata.labels.";
     if (leaf.starts_with(labels)) leaf = leaf.substr(labels.size());
