@@ -64,7 +64,10 @@ class Observation {
   void OnNode(const job::Node& node);
   void SeeIncarnation(base::MemberId member);
   bool NamesNode(const std::string& node) const;
-  bool IsJudged(base::MemberId member) const;
+  void HintLeaving(const job::Pod& pod, const membership::MemberSnapshot& member, const Instant& at,
+                   std::vector<membership::Event>& events);
+  bool IsJudged(base::MemberId pod) const;
+  base::MemberId PodOf(base::MemberId member) const;
   void SeeEvictions(base::WallTime now);
 
   job::SharedJob job_;

@@ -23,7 +23,7 @@ namespace muster::base {
 // a pod is written down among members.
 inline constexpr std::int32_t kLives = 1000;
 inline constexpr std::int32_t kPodLife = kLives - 1;
-// A pod of several processes cannot have a higher incarnation: its members' would not fit.
+// A pod of several processes has no higher incarnation: its members' would not fit.
 inline constexpr std::int32_t kMostPodIncarnation = INT32_MAX / kLives - 1;
 
 struct PodProcess {
@@ -33,6 +33,7 @@ struct PodProcess {
   friend constexpr auto operator<=>(const PodProcess&, const PodProcess&) = default;
 };
 
+// Ids beyond what fits are cut to it.
 MemberId MemberOf(const PodProcess& of, std::int32_t processes);
 PodProcess ProcessOf(MemberId member, std::int32_t processes);
 MemberId PodOf(MemberId member, std::int32_t processes);

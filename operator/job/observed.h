@@ -125,15 +125,23 @@ struct Verdict {
   friend bool operator==(const Verdict&, const Verdict&) = default;
 };
 
+// A member that was evicted while its pod runs on: its parent makes it good.
+struct LostProcess {
+  Verdict why;
+  base::WallTime since;
+  friend bool operator==(const LostProcess&, const LostProcess&) = default;
+};
+
 // What membership knows, in the words that a plan needs. The app converts the machine's snapshot
-// into it.
+// into it. Ids are those of pods (by_pods.h), which with one process are the members'.
 struct MembershipView {
   std::vector<KnownMember> members;  // view in rank order, then leavers, then the waiting room
   std::map<base::MemberId, Verdict> evicted;            // fenced for good, with the reason
   std::map<base::MemberId, base::WallTime> evicted_at;  // when that was first seen
   std::map<base::MemberId, std::string>
-      last_words;            // what a member said before it exited by itself
-  std::int32_t size = 0;     // of the view in force; 0: none
+      last_words;  // what a member said before it exited by itself
+  std::map<base::MemberId, LostProcess> lost_processes;  // by members' ids
+  std::int32_t size = 0;                                 // of the view in force; 0: none
   std::int32_t reached = 0;  // the target that a view last had in full; 0: none yet
   bool had_view = false;
   bool finishing = false;  // M8: somebody holds the state after the last step

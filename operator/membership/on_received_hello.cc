@@ -126,6 +126,7 @@ void Core::OnHello(StreamId stream, const api::Hello& hello) {
     NoteThat("refused " + base::ToString(hello.member) + ": " + *refusal);
     return;
   }
+  FindLate(hello.member);
   Member* known = Find(hello.member);
   if (phase == Phase::kOver && finish) {
     SayTo(stream, *finish);

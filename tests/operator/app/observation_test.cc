@@ -32,7 +32,7 @@ std::vector<std::string> Words(const std::vector<Event>& events) {
   std::vector<std::string> words;
   for (const Event& event : events) {
     if (const auto* lost = std::get_if<PodLost>(&event)) {
-      words.push_back("lost " + base::ToString(lost->member) + ": " + lost->reason);
+      words.push_back("lost " + base::ToString(lost->pod) + ": " + lost->reason);
     } else if (const auto* leaving = std::get_if<PodLeaving>(&event)) {
       const auto left = std::chrono::duration_cast<seconds>(leaving->grace).count();
       words.push_back("leaving " + base::ToString(leaving->member) + " in " + std::to_string(left) +

@@ -44,6 +44,14 @@ TEST(PodMembersTest, NoIdIsUsedTwiceAndEachSaysWhoseItIs) {
   }
 }
 
+TEST(PodMembersTest, AnIdBeyondWhatFitsIsCutAndNotRunOver) {
+  const MemberId most{INT32_MAX, INT32_MAX};
+  const MemberId cut = MemberOf({most, 1, 0}, 64);
+  EXPECT_GT(cut.ordinal, 0);
+  EXPECT_GT(cut.incarnation, 0);
+  EXPECT_EQ(ProcessOf(cut, 64).process, 1);
+}
+
 TEST(PodMembersTest, ALaterLifeAndALaterPodCompareAsLater) {
   EXPECT_LT(MemberOf({{3, 1}, 1, 0}, 2), MemberOf({{3, 1}, 1, 1}, 2));
   EXPECT_LT(MemberOf({{3, 1}, 1, kPodLife}, 2), MemberOf({{3, 2}, 1, 0}, 2));
