@@ -18,7 +18,6 @@ constexpr char kScratchVolume[] = "muster-tmp";
 constexpr char kScratchFolder[] = "/tmp";
 constexpr char kSharedMemoryVolume[] = "muster-shm";
 constexpr char kSharedMemoryFolder[] = "/dev/shm";
-constexpr char kMetricsPort[] = "metrics";
 
 absl::Status NotA(const std::string& where, std::string_view allowed) {
   return base::InvalidArgument("spec.workers.template." + where + " is not " +
@@ -83,6 +82,8 @@ absl::Status AddEnvironment(const api::TrainingJob& job, const job::CreatePod& c
   PutNamed(*env, {{"name", "MUSTER_NODE"}, {"valueFrom", FieldRef("spec.nodeName")}});
   PutNamed(*env, {{"name", "MUSTER_BIND"}, {"valueFrom", FieldRef("status.podIP")}});
   put("MUSTER_METRICS_PORT", std::to_string(settings.metrics_port));
+  const std::int32_t processes = job.spec.workers.processes_per_worker;
+  if (processes > 1) put("MUSTER_PROCESSES", std::to_string(processes));
   const auto put_unset = [&](Json entry) {
     const auto same = [&](const Json& e) { return TextAt(e, {"name"}) == TextAt(entry, {"name"}); };
     if (std::none_of(env->begin(), env->end(), same)) env->push_back(std::move(entry));
@@ -167,12 +168,15 @@ absl::Status Restrict(Json& spec) {
   return absl::OkStatus();
 }
 
-absl::Status AddProbe(const WorkerPodSettings& settings, Json& worker) {
+absl::Status AddProbe(const WorkerPodSettings& settings, std::int32_t processes, Json& worker) {
   MUSTER_ASSIGN_OR_RETURN(Json * ports, Child(worker, "ports", "spec.containers[].ports", true));
-  PutNamed(*ports,
-           {{"name", kMetricsPort}, {"containerPort", settings.metrics_port}, {"protocol", "TCP"}});
+  for (std::int32_t process = 0; process < processes; ++process) {
+    PutNamed(*ports, {{"name", MetricsPortName(process)},
+                      {"containerPort", settings.metrics_port + process},
+                      {"protocol", "TCP"}});
+  }
   FillUnset(worker, "readinessProbe",
-            {{"httpGet", {{"path", "/readyz"}, {"port", kMetricsPort}}},
+            {{"httpGet", {{"path", "/readyz"}, {"port", MetricsPortName(0)}}},
              {"periodSeconds", 1},
              {"timeoutSeconds", 1},
              {"failureThreshold", 3}});
@@ -191,10 +195,24 @@ absl::Status AvoidNodes(const std::vector<std::string>& nodes, Json& spec) {
   MUSTER_ASSIGN_OR_RETURN(
       Json * preferred,
       Child(*node, kPreferred, std::string("spec.affinity.nodeAffinity.") + kPreferred, true));
-  const Json expression = {
-      {"key", "kubernetes.io/hostname"}, {"operator", "NotIn"}, {"values", nodes}};
+  const Json expression = {{"key", kHostnameLabel}, {"operator", "NotIn"}, {"values", nodes}};
   preferred->push_back(
       {{"weight", 100}, {"preference", {{"matchExpressions", Json::array({expression})}}}});
+  return absl::OkStatus();
+}
+
+// NCCL takes pods of one node for different hosts, so the GPUs of a node belong into one pod.
+absl::Status OnePodANode(const api::TrainingJob& job, Json& spec) {
+  MUSTER_ASSIGN_OR_RETURN(Json * affinity, Child(spec, "affinity", "spec.affinity", false));
+  MUSTER_ASSIGN_OR_RETURN(
+      Json * pod, Child(*affinity, "podAntiAffinity", "spec.affinity.podAntiAffinity", false));
+  constexpr char kRequired[] = "requiredDuringSchedulingIgnoredDuringExecution";
+  MUSTER_ASSIGN_OR_RETURN(
+      Json * required,
+      Child(*pod, kRequired, std::string("spec.affinity.podAntiAffinity.") + kRequired, true));
+  const Json same_job = {
+      {"matchLabels", {{kComponentLabel, kWorkerComponent}, {kJobUidLabel, job.uid}}}};
+  required->push_back({{"labelSelector", same_job}, {"topologyKey", kHostnameLabel}});
   return absl::OkStatus();
 }
 
@@ -213,6 +231,8 @@ absl::StatusOr<Json> Metadata(const api::TrainingJob& job, const job::CreatePod&
   (*labels)[kJobNameLabel] = job.name;
   (*labels)[kJobUidLabel] = job.uid;
   (*labels)[kMemberLabel] = base::ToString(create.member);
+  const std::int32_t processes = job.spec.workers.processes_per_worker;
+  if (processes > 1) (*labels)[kProcessesLabel] = std::to_string(processes);
   out["name"] = create.name;
   out["namespace"] = job.ns;
   out["labels"] = std::move(*labels);
@@ -253,10 +273,12 @@ absl::StatusOr<std::string> MakePodBody(const api::TrainingJob& job, const job::
   // A number that cannot be read is the plan's to refuse, and the API server's.
   const bool with_gpus = api::WorkerGpus(job.spec.workers).value_or(0) > 0;
   MUSTER_RETURN_IF_ERROR(AddVolumes(settings, with_gpus, *spec, *worker));
-  MUSTER_RETURN_IF_ERROR(AddProbe(settings, *worker));
+  const std::int32_t processes = job.spec.workers.processes_per_worker;
+  MUSTER_RETURN_IF_ERROR(AddProbe(settings, processes, *worker));
   MUSTER_RETURN_IF_ERROR(Restrict(*spec));
   FillUnset((*worker)["securityContext"], "readOnlyRootFilesystem", true);
   MUSTER_RETURN_IF_ERROR(AvoidNodes(settings.avoid_nodes, *spec));
+  if (processes > 1) MUSTER_RETURN_IF_ERROR(OnePodANode(job, *spec));
   (*spec)["restartPolicy"] = "Never";
   (*spec)["automountServiceAccountToken"] = false;
   FillUnset(*spec, "enableServiceLinks", false);

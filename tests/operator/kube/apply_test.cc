@@ -21,18 +21,21 @@ WorkerPodSettings Settings() {
 }
 
 absl::StatusOr<std::string> Body(std::string pod_template,
-                                 const WorkerPodSettings& settings = Settings()) {
+                                 const WorkerPodSettings& settings = Settings(),
+                                 std::int32_t processes = 1) {
   std::replace(pod_template.begin(), pod_template.end(), '\'', '"');
   api::TrainingJob job;
   job.name = "j";
   job.ns = "ns";
   job.uid = "ju";
   job.spec.workers.template_json = pod_template;
+  job.spec.workers.processes_per_worker = processes;
   return MakePodBody(job, {"j-3-abc", {3, 2}, "ScaleUp", ""}, settings);
 }
 
-Json Made(const std::string& pod_template, const WorkerPodSettings& settings = Settings()) {
-  const auto body = Body(pod_template, settings);
+Json Made(const std::string& pod_template, const WorkerPodSettings& settings = Settings(),
+          std::int32_t processes = 1) {
+  const auto body = Body(pod_template, settings, processes);
   EXPECT_TRUE(body.ok()) << base::Message(body.status());
   return body.ok() ? Json::parse(*body) : Json();
 }
@@ -262,6 +265,27 @@ TEST(MakePodBodyTest, AWorkerWithGpusGetsSharedMemoryUnlessTheTemplateMountsIt) 
   EXPECT_TRUE(Named(beside["spec"]["volumes"], "muster-shm").is_null());
 }
 
+TEST(MakePodBodyTest, SeveralProcessesHaveANodeForThemselvesAndAPortEach) {
+  const Json pod = Made(
+      "{'spec':{'affinity':{'podAntiAffinity':{'requiredDuringSchedulingIgnoredDuringExecution':"
+      "[{'topologyKey':'mine'}]}}}}",
+      Settings(), 2);
+  const Json& required =
+      pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+  ASSERT_EQ(required.size(), 2u);
+  EXPECT_EQ(required[0], Object("{'topologyKey':'mine'}"));
+  EXPECT_EQ(required[1],
+            Object("{'labelSelector':{'matchLabels':{'app.kubernetes.io/component':'worker',"
+                   "'muster.dev/job-uid':'ju'}},'topologyKey':'kubernetes.io/hostname'}"));
+  EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/processes"], "2");
+  EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/member"], "3.2");
+  EXPECT_EQ(Named(Worker(pod)["env"], "MUSTER_PROCESSES")["value"], "2");
+  EXPECT_EQ(Worker(pod)["ports"],
+            Object("[{'name':'metrics','containerPort':9464,'protocol':'TCP'},"
+                   "{'name':'metrics-1','containerPort':9465,'protocol':'TCP'}]"));
+  EXPECT_EQ(Worker(pod)["readinessProbe"]["httpGet"]["port"], "metrics");
+}
+
 TEST(MakePodBodyTest, AWrongTemplateIsRefusedByItsField) {
   const struct {
     std::string pod_template;
@@ -320,8 +344,8 @@ TEST(WorkerPodsPageTest, NamesEveryFieldThatIsAdded) {
   settings.avoid_nodes = {"n1"};
   std::set<std::string> leaves;
   Leaves(Made("{'spec':{'containers':[{'name':'worker','resources':{'limits':{'cpu':'3',"
-              "'nvidia.com/gpu':1}}}]}}",
-              settings),
+              "'nvidia.com/gpu':2}}}]}}",
+              settings, 2),
          "", leaves);
   for (std::string leaf : leaves) {
     if (leaf.starts_with("spec.containers[].resources.")) continue;  // the template's own
