@@ -25,4 +25,8 @@ PodProcess ProcessOf(MemberId member, std::int32_t processes) {
 
 MemberId PodOf(MemberId member, std::int32_t processes) { return ProcessOf(member, processes).pod; }
 
+MemberId PodItself(MemberId pod, std::int32_t processes) {
+  return MemberOf({pod, 0, processes == 1 ? 0 : kPodLife}, processes);
+}
+
 }  // namespace muster::base

@@ -37,5 +37,7 @@ struct PodProcess {
 MemberId MemberOf(const PodProcess& of, std::int32_t processes);
 PodProcess ProcessOf(MemberId member, std::int32_t processes);
 MemberId PodOf(MemberId member, std::int32_t processes);
+// The pod itself among members' ids: with one process its member, else kPodLife.
+MemberId PodItself(MemberId pod, std::int32_t processes);
 
 }  // namespace muster::base

@@ -73,7 +73,7 @@ MembershipView ByPods(MembershipView view, std::int32_t processes) {
 }
 
 base::MemberId LossId(base::MemberId pod, std::int32_t processes) {
-  return base::MemberOf({pod, 0, processes == 1 ? 0 : base::kPodLife}, processes);
+  return base::PodItself(pod, processes);
 }
 
 }  // namespace muster::job

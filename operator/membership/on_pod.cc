@@ -1,5 +1,6 @@
 // PodLost, PodLeaving, NodeSuspect, FormerMembers: the cluster's word (M3). Only the first evicts.
 #include <algorithm>
+#include <utility>
 
 #include "operator/membership/state.h"
 
@@ -37,6 +38,32 @@ void Core::FindLate(base::MemberId id) {
   m.id = id;
   m.dead = true;
   m.dead_reason = "its pod is gone";
+}
+
+// Its Hello has the id that no process has.
+bool Core::IsParent(base::MemberId id) const {
+  const base::PodProcess of = base::ProcessOf(id, Processes());
+  return Processes() > 1 && of.life == base::kPodLife;
+}
+
+// What was said on a stream before may be lost: it hears of all who were evicted. Those that it has
+// killed, or made good, it leaves alone.
+void Core::OnParent(StreamId stream, base::MemberId pod) {
+  const auto [at, first] = parents.emplace(pod, stream);
+  if (!first && at->second != stream) out.push_back(CloseStream{std::exchange(at->second, stream)});
+  std::vector<base::MemberId> evicted;
+  for (const auto& [id, m] : members) {
+    if (m.dead && base::PodOf(id, Processes()) == pod) evicted.push_back(id);
+  }
+  if (!evicted.empty()) SayTo(stream, api::Interrupt{record->newest.epoch, std::move(evicted)});
+}
+
+// M4: the Interrupt names the evicted, and the parent kills them. Before the others hear of it; nobody
+// waits for it, because an abort of the ring does not need the others'.
+void Core::TellParent(base::MemberId evicted) {
+  const auto at = parents.find(base::PodOf(evicted, Processes()));
+  if (at == parents.end()) return;
+  SayTo(at->second, api::Interrupt{record->newest.epoch, {evicted}});
 }
 
 void Core::OnPodLeaving(const PodLeaving& leaving) {

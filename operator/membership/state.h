@@ -236,6 +236,9 @@ struct Core {
   // ---- on_pod.cc ----
   std::vector<base::MemberId> MembersOf(base::MemberId pod) const;
   void FindLate(base::MemberId id);
+  bool IsParent(base::MemberId id) const;
+  void OnParent(StreamId stream, base::MemberId pod);
+  void TellParent(base::MemberId evicted);
 
   // ---- core.cc ----
   void Say(const Member& m, api::CoordinatorMessage message);
@@ -281,6 +284,8 @@ struct Core {
   std::map<StreamId, base::MemberId> streams;
   std::set<base::MemberId> evicted_now;  // named by Interrupts of this round
   std::set<base::MemberId> lost_pods;    // whose processes may still speak
+  // By pod, where they have several processes: who kills the evicted. No member, and never missed.
+  std::map<base::MemberId, StreamId> parents;
 
   std::optional<api::View> force;      // the view in force, or being installed after a failure
   std::optional<api::View> announced;  // M5: persisted and sent, not in force

@@ -17,18 +17,20 @@ struct ForkedChild {
   const char* program;
   char* const* arguments;
   char* const* environment;
+  int input;
   int failure;  // closed by exec; an errno written to it says that exec failed
   pid_t parent;
 };
 
 // Between fork and exec: async-signal-safe calls only.
 [[noreturn]] void BecomeChild(const ForkedChild& child) {
-  setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   // The parent may have died before the line above: then nobody would ever send that signal.
   if (getppid() != child.parent) _exit(127);
   runtime::Signals::RestoreForChild();
-  execve(child.program, child.arguments, child.environment);
+  if (dup2(child.input, STDIN_FILENO) >= 0) {
+    execve(child.program, child.arguments, child.environment);
+  }
   const int error = errno;
   [[maybe_unused]] const ssize_t written = write(child.failure, &error, sizeof(error));
   _exit(127);
@@ -47,7 +49,7 @@ int ExecError(int from) {
 }  // namespace
 
 Children::~Children() {
-  for (const auto& [pid, process] : running_) kill(-pid, SIGKILL);
+  for (const auto& [pid, process] : running_) kill(pid, SIGKILL);
   for (const auto& [pid, process] : running_) {
     while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
@@ -57,21 +59,22 @@ Children::~Children() {
 absl::Status Children::Start(std::int32_t process, const std::vector<std::string>& environment) {
   int failure[2];
   if (pipe2(failure, O_CLOEXEC) != 0) return base::Internal("pipe2: " + base::ErrnoText(errno));
+  const int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
   std::vector<char*> variables;
   for (const std::string& text : environment) variables.push_back(const_cast<char*>(text.c_str()));
   variables.push_back(nullptr);
   char* const arguments[] = {const_cast<char*>(program_.c_str()), nullptr};
-  const ForkedChild child{program_.c_str(), arguments, variables.data(), failure[1], getpid()};
+  const ForkedChild child{program_.c_str(), arguments, variables.data(), input,
+                          failure[1],       getpid()};
   const pid_t pid = fork();
   if (pid == 0) BecomeChild(child);
   const int fork_error = errno;
   close(failure[1]);
+  if (input >= 0) close(input);
   if (pid < 0) {
     close(failure[0]);
     return base::ResourceExhausted("fork: " + base::ErrnoText(fork_error));
   }
-  // Here as well as in the child: whoever of the two comes first, a signal to the group finds it.
-  setpgid(pid, pid);
   const int error = ExecError(failure[0]);
   close(failure[0]);
   if (error != 0) {
@@ -102,12 +105,9 @@ std::vector<Ended> Children::Reap() {
     const int waited = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT);
     if (waited != 0 && errno == EINTR) continue;
     if (waited != 0 || info.si_pid == 0) return ended;
-    const auto it = running_.find(info.si_pid);
-    // What it started must not outlive it. Before it is reaped: until then its number, and its
-    // group's, belong to nobody else.
-    if (it != running_.end()) kill(-info.si_pid, SIGKILL);
     while (waitpid(info.si_pid, nullptr, 0) < 0 && errno == EINTR) {
     }
+    const auto it = running_.find(info.si_pid);
     if (it == running_.end()) continue;  // an orphan that became ours
     Ended end;
     end.process = it->second;

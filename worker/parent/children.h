@@ -2,9 +2,9 @@
 //
 // One thread, which must outlive the children: each gets SIGKILL when the thread that started it
 // ends (PR_SET_PDEATHSIG), so no process goes on in a pod without its parent. A child shares our
-// standard output and error, which are the container's log, and leads a process group of its own, so
-// that what it started goes with it. In a container we are the first process, and orphans of our
-// children become ours: they are reaped, too, and told to nobody.
+// standard output and error, which are the container's log, and our process group, so that who stops
+// or kills the pod on one machine reaches all of it; it has no input. In a container we are the first
+// process, and orphans become ours: they are reaped, too, and told to nobody.
 #pragma once
 
 #include <sys/types.h>

@@ -52,6 +52,12 @@ TEST(PodMembersTest, AnIdBeyondWhatFitsIsCutAndNotRunOver) {
   EXPECT_EQ(ProcessOf(cut, 64).process, 1);
 }
 
+TEST(PodMembersTest, APodItselfHasAnIdThatNoProcessHas) {
+  EXPECT_EQ(PodItself({3, 2}, 1), (MemberId{3, 2}));
+  EXPECT_EQ(PodItself({3, 2}, 4), (MemberId{12, 2999}));
+  EXPECT_EQ(PodOf({12, 2999}, 4), (MemberId{3, 2}));
+}
+
 TEST(PodMembersTest, ALaterLifeAndALaterPodCompareAsLater) {
   EXPECT_LT(MemberOf({{3, 1}, 1, 0}, 2), MemberOf({{3, 1}, 1, 1}, 2));
   EXPECT_LT(MemberOf({{3, 1}, 1, kPodLife}, 2), MemberOf({{3, 2}, 1, 0}, 2));

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "operator/base/pod_members.h"
 #include "tests/operator/membership/rig.h"
 
 namespace muster::membership {
@@ -77,6 +78,58 @@ TEST(PodsTest, OfALostPodThatWaitsNobodyIsEvictedAndNobodyTakenIn) {
   const auto commands = rig.Take();
   EXPECT_THAT(Only<Evicted>(commands), IsEmpty());
   EXPECT_THAT(Said<api::InstallView>(commands), IsEmpty());
+}
+
+// Interrupts on the streams of nobody who trains.
+std::vector<std::vector<base::MemberId>> ToldParents(const std::vector<Command>& commands,
+                                                     StreamId parent) {
+  std::vector<std::vector<base::MemberId>> told;
+  for (const Send& send : Only<Send>(commands)) {
+    const auto* interrupt = std::get_if<api::Interrupt>(&send.message.message);
+    if (interrupt != nullptr && send.stream == parent) told.push_back(interrupt->evicted);
+  }
+  return told;
+}
+
+api::Hello ParentHello(int pod) {
+  api::Hello hello;
+  hello.job_uid = "uid";
+  hello.token = "secret";
+  hello.build_id = "build";
+  hello.kernel_families = {"SkylakeX"};
+  hello.member = base::PodItself(M(pod), 2);
+  return hello;
+}
+
+TEST(PodsTest, AParentHearsWhomOfItsPodToKill) {
+  Rig rig = ThreePods(2);
+  constexpr StreamId kParent = 900, kOther = 901;
+  rig.Do(Received{kParent, {{}, ParentHello(1)}}, "parent of 1.0");
+  rig.Do(Received{kOther, {{}, ParentHello(2)}}, "parent of 2.0");
+  const auto greeted = rig.Take();
+  EXPECT_THAT(Only<Send>(greeted), IsEmpty()) << "no member: no Welcome";
+  EXPECT_THAT(rig.machine.GetSnapshot(rig.now).members, SizeIs(6));
+  rig.Silence(M(3)).After(1100);
+  const auto commands = rig.Take();
+  EXPECT_EQ(Ids(Only<Evicted>(commands)), (std::vector{M(3)}));
+  EXPECT_EQ(ToldParents(commands, kParent), (std::vector<std::vector<base::MemberId>>{{M(3)}}));
+  EXPECT_THAT(ToldParents(commands, kOther), IsEmpty());
+  EXPECT_THAT(Said<api::Interrupt>(commands), SizeIs(1 + 5)) << "the others hear it as ever";
+}
+
+TEST(PodsTest, AParentsLostStreamIsNoEvidenceAndItsNextOneHearsAllAgain) {
+  Rig rig = ThreePods(2);
+  rig.Do(Received{900, {{}, ParentHello(1)}}, "parent of 1.0").Do(StreamClosed{900}, "its end");
+  rig.After(500);
+  EXPECT_THAT(Only<Evicted>(rig.Take()), IsEmpty());
+  rig.Silence(M(3)).After(1100).Take();
+  rig.Do(Received{901, {{}, ParentHello(1)}}, "parent of 1.0 again");
+  EXPECT_EQ(ToldParents(rig.Take(), 901), (std::vector<std::vector<base::MemberId>>{{M(3)}}));
+  // One that comes while the stream before it is not known to be gone takes its place.
+  rig.Do(Received{902, {{}, ParentHello(1)}}, "parent of 1.0 once more");
+  const auto closed = Only<CloseStream>(rig.Take());
+  ASSERT_THAT(closed, SizeIs(1));
+  EXPECT_EQ(closed[0].stream, 901u);
 }
 
 TEST(PodsTest, ScalingDownTakesWholePods) {

@@ -110,12 +110,11 @@ TEST_F(ChildrenTest, ASignalReachesTheChildWhichHasNoneOfOursBlocked) {
   EXPECT_EQ(ended[0].exit_code, 7);
 }
 
-TEST_F(ChildrenTest, WhatAChildStartedEndsWithIt) {
-  Children children(Script("sleep 600 & echo $! > $OUT; kill -9 $$"));
+TEST_F(ChildrenTest, AChildHasNoInputAndOurGroup) {
+  Children children(Script("read line; echo \"$? $(ps -o pgid= -p $$ | tr -d ' ')\" > $OUT"));
   ASSERT_TRUE(children.Start(0, {"OUT=" + Path("out"), "PATH=/usr/bin:/bin"}).ok());
-  const pid_t grandchild = std::stoi(AwaitText("out"));
-  ASSERT_EQ(Await(children, 1).size(), 1u);
-  EXPECT_TRUE(IsGone(grandchild));
+  EXPECT_EQ(AwaitText("out"), "1 " + std::to_string(getpgrp())) << "the end of a file, at once";
+  EXPECT_EQ(Await(children, 1).size(), 1u);
 }
 
 TEST_F(ChildrenTest, NobodyOutlivesTheirOwner) {
