@@ -103,6 +103,15 @@ class ProcessesTest(EvidenceCase):
         self.assertEqual(run.exited().get("2.0"), 0, "its processes left in order")
         self.assertEqual(run.status["failures"], [])
 
+    def test_the_coordinator_dies_together_with_a_worker(self):
+        manifest = pair_job(steps=200)
+        run = self.run_story(manifest, "--kill", "worker-1@step=40", "--kill", "coordinator@step=40",
+                             "--kill", "coordinator@step=90")
+        self.assert_same_result(run, self.clean(manifest))
+        members_now = set(run.status["membership"]["members"].split())
+        self.assertLessEqual({"0.0", "1.0", "4.0", "5.0"}, members_now, "a survivor is gone")
+        self.assertEqual(members_now - {"0.0", "1.0", "4.0", "5.0"}, {"2.1000", "3.1000"})
+
     def test_it_stops_and_goes_on(self):
         manifest = pair_job(steps=200)
         run, workers = self.begin(manifest)
