@@ -3,6 +3,9 @@
 #include <algorithm>
 
 #include "operator/api/frozen_hash.h"
+#include "operator/api/worker_gpus.h"
+#include "operator/base/pod_members.h"
+#include "operator/job/by_pods.h"
 
 namespace muster::app {
 namespace {
@@ -33,11 +36,10 @@ Observation::Observation(job::Listed listed, bool resumes_reign, job::Pods share
       status_(job_.Of(job_->status)),
       pods_(std::move(shared)),
       highest_incarnation_(std::move(listed.highest_incarnation)),
-      spec_hash_(listed.on_cluster ? api::FrozenHash(job_->spec) : ""),
-      template_hash_(listed.on_cluster ? api::TemplateHash(job_->spec) : ""),
-      reign_spec_hash_(spec_hash_),
+      reign_spec_hash_(listed.on_cluster ? api::FrozenHash(job_->spec) : ""),
       on_cluster_(listed.on_cluster),
       resumes_reign_(resumes_reign) {
+  ReadSpec();
   for (job::Pod& pod : listed.pods) pods_.Put(std::move(pod));
   for (const job::SharedPod& pod : pods_) SeeIncarnation(pod->member);
   for (const job::Node& node : listed.nodes) OnNode(node);
@@ -79,9 +81,15 @@ void Observation::OnJob(const job::SharedJob& job) {
   // Another template, quota or number may be taken where the one before was not.
   if (job->spec != job_->spec) refused_.clear();
   job_ = job;
+  ReadSpec();
+}
+
+// What a plan compares. One machine reads no template, and nobody else writes its spec.
+void Observation::ReadSpec() {
   if (!on_cluster_) return;
   spec_hash_ = api::FrozenHash(job_->spec);
   template_hash_ = api::TemplateHash(job_->spec);
+  worker_gpus_ = api::WorkerGpus(job_->spec.workers);
 }
 
 void Observation::OnRefused(const job::PodRefused& refused, base::WallTime now) {
@@ -121,26 +129,30 @@ std::vector<membership::Event> Observation::OnPod(const job::SharedPod& shared) 
   return {};
 }
 
+void Observation::HintLeaving(const job::Pod& pod, const membership::MemberSnapshot& member,
+                              const Instant& at, std::vector<membership::Event>& events) {
+  if (member.released) return;
+  const base::Duration left =
+      pod.deletion_time ? std::clamp(*pod.deletion_time - at.wall, base::Duration(0), pod.grace)
+                        : pod.grace;
+  // A notice may be followed by a deletion that leaves less time.
+  const base::WallTime until = at.wall + left;
+  auto [told, news] = told_leaving_.emplace(member.id, until);
+  if (!news && member.leaving && told->second - until < kSooner) return;
+  told->second = std::min(told->second, until);
+  events.push_back(membership::PodLeaving{
+      member.id, left, pod.deleting ? "its pod is deleted" : "its pod is to be disrupted"});
+}
+
 std::vector<membership::Event> Observation::Hints(const membership::Snapshot& snapshot,
                                                   const Instant& at) {
   std::vector<membership::Event> events;
   for (const job::SharedPod& shared : pods_) {
     const job::Pod& pod = *shared;
     if (!job::IsGoing(pod) || IsOver(pod)) continue;
-    const auto member =
-        std::find_if(snapshot.members.begin(), snapshot.members.end(),
-                     [&](const membership::MemberSnapshot& m) { return m.id == pod.member; });
-    if (member == snapshot.members.end() || member->released) continue;
-    const base::Duration left =
-        pod.deletion_time ? std::clamp(*pod.deletion_time - at.wall, base::Duration(0), pod.grace)
-                          : pod.grace;
-    // A notice may be followed by a deletion that leaves less time.
-    const base::WallTime until = at.wall + left;
-    auto [told, news] = told_leaving_.emplace(pod.member, until);
-    if (!news && member->leaving && told->second - until < kSooner) continue;
-    told->second = std::min(told->second, until);
-    events.push_back(membership::PodLeaving{
-        pod.member, left, pod.deleting ? "its pod is deleted" : "its pod is to be disrupted"});
+    for (const membership::MemberSnapshot& member : snapshot.members) {
+      if (PodOf(member.id) == pod.member) HintLeaving(pod, member, at, events);
+    }
   }
   for (const membership::MemberSnapshot& member : snapshot.members) {
     auto node = nodes_.find(member.node);
@@ -161,10 +173,15 @@ std::vector<membership::Event> Observation::Hints(const membership::Snapshot& sn
 
 // A coordinator before this one has written its loss down. Nobody waits for it again, whatever its
 // pod looks like.
-bool Observation::IsJudged(base::MemberId member) const {
+bool Observation::IsJudged(base::MemberId pod) const {
   const auto& failures = status_->failures;
+  const base::MemberId loss = job::LossId(pod, job_->spec.workers.processes_per_worker);
   return on_cluster_ && std::any_of(failures.begin(), failures.end(),
-                                    [&](const auto& failure) { return failure.member == member; });
+                                    [&](const auto& failure) { return failure.member == loss; });
+}
+
+base::MemberId Observation::PodOf(base::MemberId member) const {
+  return base::PodOf(member, job_->spec.workers.processes_per_worker);
 }
 
 std::vector<membership::Event> Observation::LostMembers(const api::Record& record) const {
@@ -178,15 +195,16 @@ std::vector<membership::Event> Observation::LostMembers(const api::Record& recor
   }
   std::vector<membership::Event> events;
   membership::FormerMembers former;
+  std::set<base::MemberId> told;
   for (const api::RecordedView* view : {&record.newest, &record.previous}) {
     for (base::MemberId member : view->members) {
-      if (alive.contains(member)) continue;
-      if (!resumes_reign_ && !with_pod.contains(member)) {
+      const base::MemberId pod = PodOf(member);
+      if (alive.contains(pod)) continue;
+      if (!resumes_reign_ && !with_pod.contains(pod)) {
         former.members.push_back(member);
-      } else {
+      } else if (told.insert(pod).second) {
         events.push_back(membership::PodLost{
-            member,
-            IsJudged(member) ? "it was lost before this coordinator came" : "its pod is gone"});
+            pod, IsJudged(pod) ? "it was lost before this coordinator came" : "its pod is gone"});
       }
     }
   }
@@ -216,7 +234,7 @@ job::Observed Observation::Observe(const membership::Snapshot& snapshot, const I
   out.job.status = *status_;
   for (const job::SharedPod& pod : pods_) out.pods.push_back(*pod);
   for (const api::RecordedView* view : {&snapshot.record.newest, &snapshot.record.previous}) {
-    for (base::MemberId member : view->members) SeeIncarnation(member);
+    for (base::MemberId member : view->members) SeeIncarnation(PodOf(member));
   }
   out.highest_incarnation = highest_incarnation_;
   // On one machine the list has every id that was ever used.
@@ -230,6 +248,8 @@ job::Observed Observation::Observe(const membership::Snapshot& snapshot, const I
   out.spec_hash = spec_hash_;
   out.template_hash = template_hash_;
   out.reign_spec_hash = reign_spec_hash_;
+  out.worker_gpus = worker_gpus_.value_or(0);
+  if (!worker_gpus_.ok()) out.worker_gpus_problem = base::Message(worker_gpus_.status());
 
   job::MembershipView& view = out.membership;
   for (const membership::MemberSnapshot& member : snapshot.members) {
@@ -263,6 +283,7 @@ job::Observed Observation::Observe(const membership::Snapshot& snapshot, const I
     view.failed = verdict_.value_or(job::Verdict{"Failed", "membership has ended the job"});
   }
   view.listening_since = listening_since_;
+  view = job::ByPods(std::move(view), job_->spec.workers.processes_per_worker);
   return out;
 }
 

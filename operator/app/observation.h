@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "operator/base/status.h"
 #include "operator/base/time.h"
 #include "operator/job/changes.h"
 #include "operator/job/observed.h"
@@ -58,11 +59,15 @@ class Observation {
  private:
   std::vector<membership::Event> OnPod(const job::SharedPod& pod);
   void OnJob(const job::SharedJob& job);
+  void ReadSpec();
   void OnRefused(const job::PodRefused& refused, base::WallTime now);
   void OnNode(const job::Node& node);
   void SeeIncarnation(base::MemberId member);
   bool NamesNode(const std::string& node) const;
-  bool IsJudged(base::MemberId member) const;
+  void HintLeaving(const job::Pod& pod, const membership::MemberSnapshot& member, const Instant& at,
+                   std::vector<membership::Event>& events);
+  bool IsJudged(base::MemberId pod) const;
+  base::MemberId PodOf(base::MemberId member) const;
   void SeeEvictions(base::WallTime now);
 
   job::SharedJob job_;
@@ -74,6 +79,7 @@ class Observation {
   std::map<std::string, job::Node> nodes_;
   std::map<std::string, job::Refusal> refused_;  // by the pod's name
   std::string spec_hash_, template_hash_;
+  absl::StatusOr<std::int64_t> worker_gpus_ = 0;
   const std::string reign_spec_hash_;
   // What membership was told: when the grace ends, and who was on a node that is not ready.
   std::map<base::MemberId, base::WallTime> told_leaving_;

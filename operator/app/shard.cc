@@ -7,6 +7,7 @@
 #include "operator/api/frozen_hash.h"
 #include "operator/api/status_schema.h"
 #include "operator/app/kube_record_store.h"
+#include "operator/base/pod_members.h"
 #include "operator/base/rng.h"
 #include "operator/job/plan.h"
 #include "operator/job/rules.h"
@@ -47,11 +48,13 @@ base::Duration Spread(base::Duration duration) {
 KubeRequests::Job JobOf(const JobSeen::Job& seen) { return {seen, &seen->job}; }
 
 // Ids of pods that are gone and that nobody may have again.
-std::map<std::int32_t, std::int32_t> Incarnations(const api::TrainingJobStatus& status) {
+std::map<std::int32_t, std::int32_t> Incarnations(const api::TrainingJobStatus& status,
+                                                  std::int32_t processes) {
   std::map<std::int32_t, std::int32_t> highest;
   for (const api::FailureEntry& failure : status.failures) {
-    std::int32_t& known = highest[failure.member.ordinal];
-    known = std::max(known, failure.member.incarnation);
+    const base::MemberId pod = base::PodOf(failure.member, processes);
+    std::int32_t& known = highest[pod.ordinal];
+    known = std::max(known, pod.incarnation);
   }
   return highest;
 }
@@ -262,7 +265,10 @@ std::unique_ptr<AuditLog> Shard::OpenAudit(const api::TrainingJob& job, bool fir
 void Shard::Begin(Job& job, std::optional<api::Record> record) {
   const KubeServices& services = options_.services;
   const api::TrainingJob& seen = job.seen->job;
-  job::Listed listed{job::SharedJob(JobOf(job.seen)), {}, Incarnations(seen.status), true};
+  job::Listed listed{job::SharedJob(JobOf(job.seen)),
+                     {},
+                     Incarnations(seen.status, seen.spec.workers.processes_per_worker),
+                     true};
   for (const auto& [name, node] : nodes_) listed.nodes.push_back(node);
   const bool resumes = record && HasTrained(seen.status);
   auto audit = OpenAudit(seen, !record);

@@ -184,6 +184,13 @@ absl::Status CheckFaults(const std::vector<Fault>& faults, const api::TrainingJo
       return Wrong(fault, "there is no such node: --nodes " + std::to_string(nodes) +
                               " makes node-0 to node-" + std::to_string(nodes - 1));
     }
+    const std::int32_t processes = job.spec.workers.processes_per_worker;
+    if (fault.phase && processes != 1) {
+      return Wrong(fault,
+                   "a phase is told to a worker's one process: :in= needs "
+                   "processesPerWorker 1; it is " +
+                       std::to_string(processes));
+    }
     const std::int32_t most = job.spec.workers.max_replicas;
     if (fault.target == TargetKind::kWorker && fault.index >= most) {
       return Wrong(fault, "there is no such worker: with maxReplicas " + std::to_string(most) +

@@ -9,6 +9,7 @@
 
 #include "operator/api/quantity.h"
 #include "operator/api/training_job_json.h"
+#include "operator/base/pod_members.h"
 #include "operator/cli/cluster_access.h"
 #include "operator/cli/job_text.h"
 #include "operator/kube/cpprest_transport.h"
@@ -84,9 +85,11 @@ class Act {
     std::vector<const kube::PodRecord*> chosen;
     std::string there;
     for (const kube::PodRecord& pod : sight.pods) {
-      const std::string member = base::ToString(pod.pod.member);
-      there += (there.empty() ? "" : ", ") + member;
-      if (flags_.member.empty() || flags_.member == member) chosen.push_back(&pod);
+      there += (there.empty() ? "" : ", ") + base::ToString(pod.pod.member);
+      // Processes of one pod share its log.
+      const auto member = base::ParseMemberId(flags_.member);
+      const bool meant = member.ok() && base::PodOf(*member, pod.processes) == pod.pod.member;
+      if (flags_.member.empty() || meant) chosen.push_back(&pod);
     }
     if (chosen.empty()) {
       return base::NotFound(flags_.member.empty()

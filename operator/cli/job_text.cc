@@ -5,6 +5,7 @@
 
 #include "operator/api/conditions.h"
 #include "operator/api/training_job_json.h"
+#include "operator/base/pod_members.h"
 #include "operator/cli/summary.h"
 #include "operator/cli/text.h"
 
@@ -53,11 +54,25 @@ void AddHead(const api::TrainingJob& job, base::WallTime now, std::vector<std::s
   if (status.result) lines.push_back("digest " + status.result->digest);
 }
 
-std::string RoleOf(const api::TrainingJobStatus& status, base::MemberId member) {
-  if (!status.membership) return "-";
-  const auto& members = status.membership->newest.members;
-  const auto at = std::ranges::find(members, member);
-  return at == members.end() ? "-" : std::to_string(at - members.begin());
+// The pod's ranks in the view and who has them: one of each, or as many as it has processes.
+struct Roles {
+  std::string ranks = "-";
+  std::string members;
+};
+
+Roles RolesOf(const api::TrainingJobStatus& status, const kube::PodRecord& pod) {
+  Roles roles;
+  if (status.membership) {
+    const auto& members = status.membership->newest.members;
+    for (std::size_t rank = 0; rank < members.size(); ++rank) {
+      if (base::PodOf(members[rank], pod.processes) != pod.pod.member) continue;
+      const bool first = roles.members.empty();
+      roles.ranks = (first ? "" : roles.ranks + ",") + std::to_string(rank);
+      roles.members += (first ? "" : ",") + base::ToString(members[rank]);
+    }
+  }
+  if (roles.members.empty()) roles.members = base::ToString(pod.pod.member);
+  return roles;
 }
 
 std::string PhaseOf(const kube::PodRecord& pod) {
@@ -91,7 +106,8 @@ void AddMembers(const JobSight& sight, std::vector<std::string>& lines) {
   std::ranges::stable_sort(pods, {}, [](const kube::PodRecord& p) { return p.pod.member; });
   std::vector<std::vector<std::string>> rows = {{"RANK", "MEMBER", "POD", "NODE", "PHASE"}};
   for (const kube::PodRecord& pod : pods) {
-    rows.push_back({RoleOf(status, pod.pod.member), base::ToString(pod.pod.member), pod.pod.name,
+    const Roles roles = RolesOf(status, pod);
+    rows.push_back({roles.ranks, roles.members, pod.pod.name,
                     pod.pod.node.empty() ? "-" : pod.pod.node, PhaseOf(pod)});
   }
   AddTable(rows, lines);

@@ -72,12 +72,6 @@ std::vector<std::string> IgnoredOnOneMachine(const api::TrainingJob& job) {
 std::vector<std::string> RefusedOnOneMachine(const api::TrainingJob& job) {
   const api::TrainingJobSpec& spec = job.spec;
   std::vector<std::string> reasons;
-  if (spec.workers.processes_per_worker > 1) {
-    reasons.push_back(
-        "spec.workers.processesPerWorker: " + std::to_string(spec.workers.processes_per_worker) +
-        " is not possible on one machine: 1; every worker is one process here, so "
-        "raise replicas instead");
-  }
   if (spec.workers.spares > 0) {
     reasons.push_back("spec.workers.spares: " + std::to_string(spec.workers.spares) +
                       " is not possible on one machine: 0; a lost worker is replaced by a new "

@@ -37,7 +37,12 @@ absl::StatusOr<app::OperatorOptions> MakeOptions(const OperatorFlags& flags,
     options.worker.coordinators = {"muster-membership." + options.ns +
                                    ".svc:" + std::to_string(membership.port)};
   }
-  options.faults = {flags.fault_taints, flags.fault_conditions};
+  options.faults.taints = flags.fault_taints;
+  for (const std::string& text : flags.fault_conditions) {
+    auto condition = kube::ParseFaultCondition(text);
+    if (!condition.ok()) return base::Annotate(condition.status(), "--hardware-fault-conditions");
+    options.faults.conditions.push_back(*std::move(condition));
+  }
   options.lease_duration = FromSeconds(flags.lease_seconds);
   options.renew_deadline = FromSeconds(flags.renew_seconds);
   options.retry_period = FromSeconds(flags.retry_seconds);

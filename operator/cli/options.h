@@ -50,7 +50,7 @@ struct OperatorFlags {
   std::string metrics_address = "0.0.0.0:8080";
   std::string worker_image;
   std::vector<std::string> fault_taints;      // keys that tell of broken hardware
-  std::vector<std::string> fault_conditions;  // likewise, types of node conditions
+  std::vector<std::string> fault_conditions;  // likewise, TYPE or TYPE=STATUS of node conditions
   double lease_seconds = 5;
   double renew_seconds = 3;
   double retry_seconds = 1;

@@ -74,9 +74,9 @@ void AddOperator(CLI::App& app, OperatorFlags& flags) {
       ->type_name("KEYS");
   command
       ->add_option("--hardware-fault-conditions", flags.fault_conditions,
-                   "Likewise types of node conditions, where they are True")
+                   "Likewise types of node conditions, where they are True, or TYPE=False")
       ->delimiter(',')
-      ->type_name("TYPES");
+      ->type_name("TYPE[=STATUS]");
   const auto duration = [command](const char* name, double& value, const char* about) {
     command->add_option(name, value, about)->transform(Seconds())->capture_default_str();
   };

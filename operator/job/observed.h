@@ -129,16 +129,25 @@ struct Verdict {
 struct LastWords {
   std::int32_t exit_code = 0;  // that it is about to end with
   std::string message;
+  friend bool operator==(const LastWords&, const LastWords&) = default;
+};
+
+// A member that was evicted while its pod runs on: its parent makes it good.
+struct LostProcess {
+  Verdict why;
+  base::WallTime since;
+  friend bool operator==(const LostProcess&, const LostProcess&) = default;
 };
 
 // What membership knows, in the words that a plan needs. The app converts the machine's snapshot
-// into it.
+// into it. Ids are those of pods (by_pods.h), which with one process are the members'.
 struct MembershipView {
   std::vector<KnownMember> members;  // view in rank order, then leavers, then the waiting room
   std::map<base::MemberId, Verdict> evicted;            // fenced for good, with the reason
   std::map<base::MemberId, base::WallTime> evicted_at;  // when that was first seen
   std::map<base::MemberId, LastWords> last_words;
-  std::int32_t size = 0;     // of the view in force; 0: none
+  std::map<base::MemberId, LostProcess> lost_processes;  // by members' ids
+  std::int32_t size = 0;                                 // of the view in force; 0: none
   std::int32_t reached = 0;  // the target that a view last had in full; 0: none yet
   bool had_view = false;
   bool finishing = false;  // M8: somebody holds the state after the last step
@@ -163,6 +172,9 @@ struct Observed {
   std::string spec_hash;
   std::string template_hash;
   std::string reign_spec_hash;  // of the spec that membership was begun with
+  // Of the template (operator/api/worker_gpus.h), or why that cannot be said; 0 on one machine.
+  std::int64_t worker_gpus = 0;
+  std::string worker_gpus_problem;
   MembershipView membership;
   // Highest incarnation ever seen of an ordinal, by whoever observes: an id is never used twice.
   std::map<std::int32_t, std::int32_t> highest_incarnation;

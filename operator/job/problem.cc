@@ -101,8 +101,8 @@ std::optional<Verdict> FromCrashes(const Observed& observed, const Draft& draft)
   const api::FailureEntry* worst = nullptr;
   std::int32_t longest = 1;
   for (const api::FailureEntry& failure : draft.history) {
-    const std::int32_t ordinal = failure.member.ordinal;
-    const std::int32_t streak = FailureStreak(draft.history, ordinal, draft.now);
+    const std::int32_t ordinal = PodOf(observed, failure).ordinal;
+    const std::int32_t streak = FailureStreak(observed, draft, ordinal);
     const bool trains =
         std::any_of(observed.membership.members.begin(), observed.membership.members.end(),
                     [&](const KnownMember& member) { return member.id.ordinal == ordinal; });

@@ -1,6 +1,7 @@
 // What the API server's own rules cannot see (docs/trainingjob.md, "What an update may change"):
 // the job goes on with the workers that it has, and no pod is made until it is put right.
 #include "operator/api/conditions.h"
+#include "operator/api/worker_gpus.h"
 #include "operator/job/reasons.h"
 #include "operator/job/rules.h"
 
@@ -37,6 +38,22 @@ void Compare(const Observed& observed, Draft& draft) {
               "spec.suspend to false"};
 }
 
+// One GPU for each process, none idle and none shared: a process drives the GPU of its number, and
+// those beyond would stand reserved for nobody.
+std::optional<Verdict> GpuMismatch(const Observed& observed) {
+  if (!observed.worker_gpus_problem.empty()) {
+    return Verdict{reasons::kGpuMismatch, observed.worker_gpus_problem};
+  }
+  const std::int32_t processes = observed.job.spec.workers.processes_per_worker;
+  if (observed.worker_gpus == 0 || observed.worker_gpus == processes) return std::nullopt;
+  return Verdict{reasons::kGpuMismatch,
+                 "spec.workers.template asks for " + std::to_string(observed.worker_gpus) + " of " +
+                     api::kGpuResource +
+                     " for each worker, and spec.workers.processesPerWorker is " +
+                     std::to_string(processes) + "; each process drives one GPU, so " +
+                     std::to_string(processes) + " is allowed, or none to train on CPUs"};
+}
+
 }  // namespace
 
 Next RuleAdmission(const Observed& observed, Draft& draft) {
@@ -49,6 +66,8 @@ Next RuleAdmission(const Observed& observed, Draft& draft) {
                                  "spec.workers.processesPerWorker is " +
                                      std::to_string(job.spec.workers.processes_per_worker) +
                                      "; workers of this version have one process, so it must be 1"};
+  } else {
+    draft.not_admitted = GpuMismatch(observed);
   }
   Compare(observed, draft);
   return Next::kGoOn;

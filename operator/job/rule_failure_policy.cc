@@ -3,15 +3,15 @@
 #include <algorithm>
 
 #include "operator/api/messages.h"
+#include "operator/job/by_pods.h"
 #include "operator/job/reasons.h"
 #include "operator/job/rules.h"
 
 namespace muster::job {
 namespace {
 
-bool IsRemembered(const std::vector<api::FailureEntry>& history, base::MemberId member) {
-  return std::any_of(history.begin(), history.end(),
-                     [&](const api::FailureEntry& failure) { return failure.member == member; });
+bool IsWritten(const Observed& observed, const Pod& pod) {
+  return FindLoss(observed, observed.job.status.failures, pod) != nullptr;
 }
 
 struct Judgement {
@@ -113,8 +113,8 @@ Judgement JudgeFailed(const Observed& observed, const Pod& pod) {
   if (rule != nullptr && rule->action == api::FailureAction::kIgnore) lost.charged = false;
   // A pod that stays for its log was judged when it ended; rules that came later are for losses
   // that come later.
-  const bool judged = IsRemembered(observed.job.status.failures, pod.member) &&
-                      observed.on_cluster && IsSuperseded(observed, pod);
+  const bool judged =
+      IsWritten(observed, pod) && observed.on_cluster && IsSuperseded(observed, pod);
   const char* fatal = FatalReason(observed, pod);
   if (!judged && rule != nullptr && rule->action == api::FailureAction::kFailJob) {
     out.verdict = Verdict{reasons::kFailurePolicy, lost.message};
@@ -142,7 +142,7 @@ LostPod JudgeEvicted(const Observed& observed, Draft& draft, const Pod& pod, con
 // the loss, too; if it died before that, all that is left to know is that the process is silent.
 LostPod JudgeSuperseded(const Observed& observed, Draft& draft, const Pod& pod, bool node_lost) {
   LostPod lost{&pod, reasons::kFenced, Name(pod) + " has been replaced", false, false};
-  if (IsRemembered(observed.job.status.failures, pod.member)) return lost;
+  if (IsWritten(observed, pod)) return lost;
   lost.reason = reasons::kNeverJoined;
   lost.message += " by another coordinator, and runs without a word";
   lost.failure = true;
@@ -173,7 +173,7 @@ Judgement JudgeRunning(const Observed& observed, Draft& draft, const Pod& pod) {
   }
   if (pod.deleting || FindMember(observed, pod.member) != nullptr) return out;
   // Lost under the coordinator before, which wrote that down and died before it could act on it.
-  if (observed.on_cluster && IsRemembered(observed.job.status.failures, pod.member)) {
+  if (observed.on_cluster && IsWritten(observed, pod)) {
     out.lost = LostPod{&pod, reasons::kFenced, Name(pod) + " was lost before", false, false};
     return out;
   }
@@ -215,18 +215,48 @@ Judgement Judge(const Observed& observed, Draft& draft, const Pod& pod) {
   return {};
 }
 
-void Remember(Draft& draft, const LostPod& lost) {
+void Append(Draft& draft, const api::FailureEntry& entry) {
+  draft.history.push_back(entry);
+  draft.plan.failures.push_back(entry);
+}
+
+void Remember(const Observed& observed, Draft& draft, const LostPod& lost) {
   const Pod& pod = *lost.pod;
-  if (!lost.failure || !lost.settled || IsRemembered(draft.history, pod.member)) return;
+  if (!lost.failure || !lost.settled) return;
+  if (FindLoss(observed, draft.history, pod) != nullptr) return;
   api::FailureEntry entry;
   entry.time = pod.finish_time.value_or(draft.now);
-  entry.member = pod.member;
+  entry.member = LossId(pod.member, Processes(observed));
   entry.node = pod.node;
   entry.reason = lost.reason;
   entry.exit_code = pod.exit_code.value_or(-1);
   entry.charged = lost.charged;
-  draft.history.push_back(entry);
-  draft.plan.failures.push_back(entry);
+  Append(draft, entry);
+}
+
+// A process whose pod runs on, and goes on running: the end of a pod is told by its processes first.
+void RememberProcesses(const Observed& observed, Draft& draft) {
+  for (const auto& [member, lost] : observed.membership.lost_processes) {
+    const base::MemberId id = base::PodOf(member, Processes(observed));
+    const auto pod = std::find_if(observed.pods.begin(), observed.pods.end(), [&](const Pod& p) {
+      return p.member == id && !HasEnded(p) && !IsGoing(p);
+    });
+    const bool written = std::any_of(draft.history.begin(), draft.history.end(),
+                                     [&](const auto& entry) { return entry.member == member; });
+    if (pod == observed.pods.end() || written) continue;
+    if (draft.now < lost.since + kKubeletWord) {
+      draft.LookAgain(lost.since + kKubeletWord);
+      continue;
+    }
+    const Node* node = FindNode(observed, pod->node);
+    api::FailureEntry entry;
+    entry.time = lost.since;
+    entry.member = member;
+    entry.node = pod->node;
+    entry.reason = lost.why.reason.empty() ? reasons::kEvicted : lost.why.reason;
+    entry.charged = !pod->infrastructure_loss && (node == nullptr || !node->suspect());
+    Append(draft, entry);
+  }
 }
 
 // Infrastructure is never charged, and a node's death is told late: a silent loss whose node turns
@@ -267,7 +297,7 @@ std::optional<Verdict> TooMany(const Observed& observed, Draft& draft) {
 std::optional<Verdict> NeverStarts(const Observed& observed, const Draft& draft) {
   if (observed.membership.had_view) return std::nullopt;
   for (const LostPod& lost : draft.lost) {
-    const std::int32_t streak = FailureStreak(draft.history, lost.pod->member.ordinal, draft.now);
+    const std::int32_t streak = FailureStreak(observed, draft, lost.pod->member.ordinal);
     if (lost.charged && streak >= kStartAttempts) {
       return Verdict{reasons::kWorkersCrash, "no worker has ever started to train, and after " +
                                                  std::to_string(streak) + " attempts " +
@@ -286,9 +316,10 @@ Next RuleFailurePolicy(const Observed& observed, Draft& draft) {
     Judgement judgement = Judge(observed, draft, pod);
     if (judgement.verdict && !verdict) verdict = std::move(judgement.verdict);
     if (!judgement.lost) continue;
-    Remember(draft, *judgement.lost);
+    Remember(observed, draft, *judgement.lost);
     draft.lost.push_back(std::move(*judgement.lost));
   }
+  RememberProcesses(observed, draft);
   // On a cluster a loss may come to count only later, and a coordinator that died after it wrote
   // the loss down left the verdict to its successor.
   const bool counts = observed.on_cluster || !draft.plan.failures.empty();

@@ -28,11 +28,9 @@ std::set<std::string> Kept(const Observed& observed, const Draft& draft) {
 }
 
 // When the loss was written down; now for what is lost only now.
-base::WallTime LostSince(const Draft& draft, base::MemberId member) {
-  for (const api::FailureEntry& failure : draft.history) {
-    if (failure.member == member) return failure.time;
-  }
-  return draft.now;
+base::WallTime LostSince(const Observed& observed, const Draft& draft, const Pod& pod) {
+  const api::FailureEntry* loss = FindLoss(observed, draft.history, pod);
+  return loss == nullptr ? draft.now : loss->time;
 }
 
 void DeleteLost(const Observed& observed, const LostPod& lost, Draft& draft) {
@@ -43,7 +41,7 @@ void DeleteLost(const Observed& observed, const LostPod& lost, Draft& draft) {
   // Volumes that attach to one node must not be taken from a process that still writes to them.
   if (observed.on_cluster && !HasEnded(pod)) {
     const base::WallTime due =
-        LostSince(draft, pod.member) + observed.job.spec.elasticity.lost_pod_grace_period;
+        LostSince(observed, draft, pod) + observed.job.spec.elasticity.lost_pod_grace_period;
     if (draft.now < due) {
       draft.LookAgain(due);
       return;

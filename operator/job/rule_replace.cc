@@ -18,7 +18,7 @@ struct Candidate {
 std::map<std::int32_t, Candidate> Candidates(const Observed& observed, const Draft& draft) {
   std::map<std::int32_t, Candidate> out;
   for (const api::FailureEntry& failure : draft.history) {
-    const std::int32_t ordinal = failure.member.ordinal;
+    const std::int32_t ordinal = PodOf(observed, failure).ordinal;
     out.emplace(ordinal,
                 Candidate{nullptr, "ordinal " + std::to_string(ordinal) + " was lost before"});
   }
@@ -40,10 +40,10 @@ std::map<std::int32_t, Candidate> Candidates(const Observed& observed, const Dra
   return out;
 }
 
-base::WallTime NewestFailure(const Draft& draft, std::int32_t ordinal) {
+base::WallTime NewestFailure(const Observed& observed, const Draft& draft, std::int32_t ordinal) {
   base::WallTime newest;
   for (const api::FailureEntry& failure : draft.history) {
-    if (failure.member.ordinal == ordinal) newest = std::max(newest, failure.time);
+    if (PodOf(observed, failure).ordinal == ordinal) newest = std::max(newest, failure.time);
   }
   return newest;
 }
@@ -58,9 +58,8 @@ Next RuleReplace(const Observed& observed, Draft& draft) {
     if (!places.taken.insert(ordinal).second) continue;
     --places.missing;
     // On a cluster a kubelet may refuse one pod after another at once, which is charged to nobody.
-    const std::int32_t streak =
-        FailureStreak(draft.history, ordinal, draft.now, !observed.on_cluster);
-    const base::WallTime due = NewestFailure(draft, ordinal) + BackOff(streak);
+    const std::int32_t streak = FailureStreak(observed, draft, ordinal, !observed.on_cluster);
+    const base::WallTime due = NewestFailure(observed, draft, ordinal) + BackOff(streak);
     if (draft.now < due) {
       draft.waiting.insert(ordinal);
       draft.LookAgain(due);

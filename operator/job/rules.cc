@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/job/by_pods.h"
 #include "operator/job/reasons.h"
 
 namespace muster::job {
@@ -20,6 +21,22 @@ std::int32_t WantedPods(const api::TrainingJob& job) {
 
 std::int32_t DesiredMembers(const api::TrainingJob& job) {
   return job.spec.workers.replicas * job.spec.workers.processes_per_worker;
+}
+
+std::int32_t Processes(const Observed& observed) {
+  return observed.job.spec.workers.processes_per_worker;
+}
+
+base::MemberId PodOf(const Observed& observed, const api::FailureEntry& failure) {
+  return base::PodOf(failure.member, Processes(observed));
+}
+
+const api::FailureEntry* FindLoss(const Observed& observed,
+                                  const std::vector<api::FailureEntry>& history, const Pod& pod) {
+  const base::MemberId id = LossId(pod.member, Processes(observed));
+  const auto at = std::find_if(history.begin(), history.end(),
+                               [&](const api::FailureEntry& entry) { return entry.member == id; });
+  return at == history.end() ? nullptr : &*at;
 }
 
 bool HasEnded(const Pod& pod) {
@@ -56,7 +73,9 @@ base::MemberId NextIncarnation(const Observed& observed, std::int32_t ordinal) {
   for (const Pod& pod : observed.pods) see(pod.member);
   for (const KnownMember& member : observed.membership.members) see(member.id);
   for (const auto& [id, why] : observed.membership.evicted) see(id);
-  for (const api::FailureEntry& failure : observed.job.status.failures) see(failure.member);
+  for (const api::FailureEntry& failure : observed.job.status.failures) {
+    see(PodOf(observed, failure));
+  }
   return {ordinal, highest + 1};
 }
 
@@ -75,16 +94,17 @@ bool IsSilent(std::string_view reason) {
          reason == "WorkerKilled" || reason == reasons::kNeverJoined;
 }
 
-std::int32_t FailureStreak(const std::vector<api::FailureEntry>& history, std::int32_t ordinal,
-                           base::WallTime now, bool charged_only) {
+std::int32_t FailureStreak(const Observed& observed, const Draft& draft, std::int32_t ordinal,
+                           bool charged_only) {
   std::vector<base::WallTime> times;
-  for (const api::FailureEntry& failure : history) {
-    if (failure.member.ordinal != ordinal || (charged_only && !failure.charged)) continue;
+  for (const api::FailureEntry& failure : draft.history) {
+    if (PodOf(observed, failure).ordinal != ordinal) continue;
+    if (charged_only && !failure.charged) continue;
     times.push_back(failure.time);
   }
   std::sort(times.rbegin(), times.rend());
   std::int32_t streak = 0;
-  base::WallTime later = now;
+  base::WallTime later = draft.now;
   for (base::WallTime time : times) {
     if (later - time >= kStreakGap) break;
     ++streak;

@@ -74,6 +74,12 @@ bool IsTerminal(api::JobState state);
 // Pods that the job wants: replicas and spares.
 std::int32_t WantedPods(const api::TrainingJob& job);
 std::int32_t DesiredMembers(const api::TrainingJob& job);
+// Of each pod. Failures are written down under members' ids; these are those of their pods.
+std::int32_t Processes(const Observed& observed);
+base::MemberId PodOf(const Observed& observed, const api::FailureEntry& failure);
+// The entry of the pod's own loss; null: there is none.
+const api::FailureEntry* FindLoss(const Observed& observed,
+                                  const std::vector<api::FailureEntry>& history, const Pod& pod);
 bool HasEnded(const Pod& pod);  // its process has
 // Still counts as a pod of the job: neither finished, nor going, nor lost.
 bool IsActive(const Pod& pod, const Draft& draft);
@@ -84,10 +90,10 @@ const Node* FindNode(const Observed& observed, std::string_view name);
 base::MemberId NextIncarnation(const Observed& observed, std::int32_t ordinal);
 // A pod of the same ordinal came after it.
 bool IsSuperseded(const Observed& observed, const Pod& pod);
-// Failures of this ordinal in a row, the newest included: those with less than kStreakGap between
+// Failures of this ordinal's pods and their processes in a row, the newest included: those with less than kStreakGap between
 // them. What is not charged may crash in a loop as well.
-std::int32_t FailureStreak(const std::vector<api::FailureEntry>& history, std::int32_t ordinal,
-                           base::WallTime now, bool charged_only = true);
+std::int32_t FailureStreak(const Observed& observed, const Draft& draft, std::int32_t ordinal,
+                           bool charged_only = true);
 // How long after the newest failure of a streak a replacement waits: 0, 1, 2, 4 ... 60 s.
 base::Duration BackOff(std::int32_t streak);
 // A loss of which the process and its kubelet said nothing: its node may have gone with it, which a

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/api/schema.h"
+#include "operator/api/worker_gpus.h"
 #include "operator/kube/json.h"
 #include "operator/kube/labels.h"
 
@@ -15,7 +16,8 @@ constexpr char kTokenVolume[] = "muster-token";
 constexpr char kCaVolume[] = "muster-ca";
 constexpr char kScratchVolume[] = "muster-tmp";
 constexpr char kScratchFolder[] = "/tmp";
-constexpr char kMetricsPort[] = "metrics";
+constexpr char kSharedMemoryVolume[] = "muster-shm";
+constexpr char kSharedMemoryFolder[] = "/dev/shm";
 
 absl::Status NotA(const std::string& where, std::string_view allowed) {
   return base::InvalidArgument("spec.workers.template." + where + " is not " +
@@ -80,6 +82,8 @@ absl::Status AddEnvironment(const api::TrainingJob& job, const job::CreatePod& c
   PutNamed(*env, {{"name", "MUSTER_NODE"}, {"valueFrom", FieldRef("spec.nodeName")}});
   PutNamed(*env, {{"name", "MUSTER_BIND"}, {"valueFrom", FieldRef("status.podIP")}});
   put("MUSTER_METRICS_PORT", std::to_string(settings.metrics_port));
+  const std::int32_t processes = job.spec.workers.processes_per_worker;
+  if (processes > 1) put("MUSTER_PROCESSES", std::to_string(processes));
   const auto put_unset = [&](Json entry) {
     const auto same = [&](const Json& e) { return TextAt(e, {"name"}) == TextAt(entry, {"name"}); };
     if (std::none_of(env->begin(), env->end(), same)) env->push_back(std::move(entry));
@@ -94,7 +98,25 @@ absl::Status AddEnvironment(const api::TrainingJob& job, const job::CreatePod& c
   return absl::OkStatus();
 }
 
-absl::Status AddVolumes(const WorkerPodSettings& settings, Json& spec, Json& worker) {
+bool IsMountedAt(const Json& mounts, std::string_view folder) {
+  return std::any_of(mounts.begin(), mounts.end(), [&](const Json& mount) {
+    std::string path = TextAt(mount, {"mountPath"});
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    return path == folder;
+  });
+}
+
+// NCCL keeps what processes of one host share in /dev/shm, and container runtimes give it 64 MiB.
+// Without a size of its own: what is written there counts as the container's memory, so the memory
+// limit bounds it already, and a second number that is too small would end the worker by SIGBUS.
+void AddSharedMemory(Json& volumes, Json& mounts) {
+  if (IsMountedAt(mounts, kSharedMemoryFolder)) return;
+  PutNamed(volumes, {{"name", kSharedMemoryVolume}, {"emptyDir", {{"medium", "Memory"}}}});
+  PutNamed(mounts, {{"name", kSharedMemoryVolume}, {"mountPath", kSharedMemoryFolder}});
+}
+
+absl::Status AddVolumes(const WorkerPodSettings& settings, bool with_gpus, Json& spec,
+                        Json& worker) {
   MUSTER_ASSIGN_OR_RETURN(Json * volumes, Child(spec, "volumes", "spec.volumes", true));
   MUSTER_ASSIGN_OR_RETURN(Json * mounts,
                           Child(worker, "volumeMounts", "spec.containers[].volumeMounts", true));
@@ -109,13 +131,11 @@ absl::Status AddVolumes(const WorkerPodSettings& settings, Json& spec, Json& wor
     PutNamed(*mounts, {{"name", kCaVolume}, {"mountPath", kCaFolder}, {"readOnly", true}});
   }
   // The root is read-only, and libraries want a place for their scratch.
-  const bool has_scratch = std::any_of(mounts->begin(), mounts->end(), [](const Json& mount) {
-    return TextAt(mount, {"mountPath"}) == kScratchFolder;
-  });
-  if (!has_scratch) {
+  if (!IsMountedAt(*mounts, kScratchFolder)) {
     PutNamed(*volumes, {{"name", kScratchVolume}, {"emptyDir", Json::object()}});
     PutNamed(*mounts, {{"name", kScratchVolume}, {"mountPath", kScratchFolder}});
   }
+  if (with_gpus) AddSharedMemory(*volumes, *mounts);
   return absl::OkStatus();
 }
 
@@ -148,12 +168,15 @@ absl::Status Restrict(Json& spec) {
   return absl::OkStatus();
 }
 
-absl::Status AddProbe(const WorkerPodSettings& settings, Json& worker) {
+absl::Status AddProbe(const WorkerPodSettings& settings, std::int32_t processes, Json& worker) {
   MUSTER_ASSIGN_OR_RETURN(Json * ports, Child(worker, "ports", "spec.containers[].ports", true));
-  PutNamed(*ports,
-           {{"name", kMetricsPort}, {"containerPort", settings.metrics_port}, {"protocol", "TCP"}});
+  for (std::int32_t process = 0; process < processes; ++process) {
+    PutNamed(*ports, {{"name", MetricsPortName(process)},
+                      {"containerPort", settings.metrics_port + process},
+                      {"protocol", "TCP"}});
+  }
   FillUnset(worker, "readinessProbe",
-            {{"httpGet", {{"path", "/readyz"}, {"port", kMetricsPort}}},
+            {{"httpGet", {{"path", "/readyz"}, {"port", MetricsPortName(0)}}},
              {"periodSeconds", 1},
              {"timeoutSeconds", 1},
              {"failureThreshold", 3}});
@@ -172,10 +195,24 @@ absl::Status AvoidNodes(const std::vector<std::string>& nodes, Json& spec) {
   MUSTER_ASSIGN_OR_RETURN(
       Json * preferred,
       Child(*node, kPreferred, std::string("spec.affinity.nodeAffinity.") + kPreferred, true));
-  const Json expression = {
-      {"key", "kubernetes.io/hostname"}, {"operator", "NotIn"}, {"values", nodes}};
+  const Json expression = {{"key", kHostnameLabel}, {"operator", "NotIn"}, {"values", nodes}};
   preferred->push_back(
       {{"weight", 100}, {"preference", {{"matchExpressions", Json::array({expression})}}}});
+  return absl::OkStatus();
+}
+
+// NCCL takes pods of one node for different hosts, so the GPUs of a node belong into one pod.
+absl::Status OnePodANode(const api::TrainingJob& job, Json& spec) {
+  MUSTER_ASSIGN_OR_RETURN(Json * affinity, Child(spec, "affinity", "spec.affinity", false));
+  MUSTER_ASSIGN_OR_RETURN(
+      Json * pod, Child(*affinity, "podAntiAffinity", "spec.affinity.podAntiAffinity", false));
+  constexpr char kRequired[] = "requiredDuringSchedulingIgnoredDuringExecution";
+  MUSTER_ASSIGN_OR_RETURN(
+      Json * required,
+      Child(*pod, kRequired, std::string("spec.affinity.podAntiAffinity.") + kRequired, true));
+  const Json same_job = {
+      {"matchLabels", {{kComponentLabel, kWorkerComponent}, {kJobUidLabel, job.uid}}}};
+  required->push_back({{"labelSelector", same_job}, {"topologyKey", kHostnameLabel}});
   return absl::OkStatus();
 }
 
@@ -194,6 +231,8 @@ absl::StatusOr<Json> Metadata(const api::TrainingJob& job, const job::CreatePod&
   (*labels)[kJobNameLabel] = job.name;
   (*labels)[kJobUidLabel] = job.uid;
   (*labels)[kMemberLabel] = base::ToString(create.member);
+  const std::int32_t processes = job.spec.workers.processes_per_worker;
+  if (processes > 1) (*labels)[kProcessesLabel] = std::to_string(processes);
   out["name"] = create.name;
   out["namespace"] = job.ns;
   out["labels"] = std::move(*labels);
@@ -231,11 +270,15 @@ absl::StatusOr<std::string> MakePodBody(const api::TrainingJob& job, const job::
   MUSTER_ASSIGN_OR_RETURN(Json * worker, WorkerContainer(*spec));
   FillUnset(*worker, "image", settings.image);
   MUSTER_RETURN_IF_ERROR(AddEnvironment(job, create, settings, *worker));
-  MUSTER_RETURN_IF_ERROR(AddVolumes(settings, *spec, *worker));
-  MUSTER_RETURN_IF_ERROR(AddProbe(settings, *worker));
+  // A number that cannot be read is the plan's to refuse, and the API server's.
+  const bool with_gpus = api::WorkerGpus(job.spec.workers).value_or(0) > 0;
+  MUSTER_RETURN_IF_ERROR(AddVolumes(settings, with_gpus, *spec, *worker));
+  const std::int32_t processes = job.spec.workers.processes_per_worker;
+  MUSTER_RETURN_IF_ERROR(AddProbe(settings, processes, *worker));
   MUSTER_RETURN_IF_ERROR(Restrict(*spec));
   FillUnset((*worker)["securityContext"], "readOnlyRootFilesystem", true);
   MUSTER_RETURN_IF_ERROR(AvoidNodes(settings.avoid_nodes, *spec));
+  if (processes > 1) MUSTER_RETURN_IF_ERROR(OnePodANode(job, *spec));
   (*spec)["restartPolicy"] = "Never";
   (*spec)["automountServiceAccountToken"] = false;
   FillUnset(*spec, "enableServiceLinks", false);

@@ -25,11 +25,10 @@ std::string FaultOf(const NodeRecord& record, const FaultSigns& signs) {
   for (const Taint& taint : record.taints) {
     if (Holds(signs.taints, taint.key)) return "the taint " + taint.key;
   }
-  for (const std::string& type : signs.conditions) {
-    auto condition = record.conditions.find(type);
-    if (condition != record.conditions.end() && condition->second == "True") {
-      return "the condition " + type;
-    }
+  for (const FaultCondition& sign : signs.conditions) {
+    auto condition = record.conditions.find(sign.type);
+    if (condition == record.conditions.end() || condition->second != sign.status) continue;
+    return "the condition " + sign.type + (sign.status == "True" ? "" : "=" + sign.status);
   }
   return "";
 }
@@ -55,6 +54,16 @@ std::string ReasonOf(const ApiError& error) {
 }
 
 }  // namespace
+
+absl::StatusOr<FaultCondition> ParseFaultCondition(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  FaultCondition sign{text.substr(0, equals)};
+  if (equals != std::string::npos) sign.status = text.substr(equals + 1);
+  const bool known = sign.status == "True" || sign.status == "False" || sign.status == "Unknown";
+  if (!sign.type.empty() && known) return sign;
+  return base::InvalidArgument("'" + text +
+                               "' is not TYPE or TYPE=STATUS with True, False or Unknown");
+}
 
 job::Node MakeNode(const NodeRecord& record, const FaultSigns& signs) {
   job::Node node;

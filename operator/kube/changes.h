@@ -19,10 +19,19 @@ namespace muster::kube {
 
 // Taints and conditions by which a cluster says that a node's hardware is broken, such as
 // nvidia.com/gpu-fault: its workers leave in order, and others are made elsewhere.
-struct FaultSigns {
-  std::vector<std::string> taints;      // keys
-  std::vector<std::string> conditions;  // types; the condition is True
+struct FaultCondition {
+  std::string type;
+  std::string status = "True";  // True | False | Unknown
+  friend bool operator==(const FaultCondition&, const FaultCondition&) = default;
 };
+struct FaultSigns {
+  std::vector<std::string> taints;  // keys
+  std::vector<FaultCondition> conditions;
+};
+
+// "TYPE" is the condition where it is True, "TYPE=STATUS" where it is that: some health checks say what
+// is broken, others what is well. InvalidArgument says what is allowed.
+absl::StatusOr<FaultCondition> ParseFaultCondition(const std::string& text);
 
 job::Node MakeNode(const NodeRecord& record, const FaultSigns& signs);
 // As the reigns know a node whose object is no more.

@@ -10,8 +10,6 @@
 namespace muster::kube {
 namespace {
 
-constexpr char kMetrics[] = "metrics";
-
 Json Labels(const api::TrainingJob& job) {
   return {{kManagedByLabel, kManagedBy}, {kJobNameLabel, job.name}, {kJobUidLabel, job.uid}};
 }
@@ -48,7 +46,10 @@ JobObject Budget(const api::TrainingJob& job) {
 JobObject Policy(const api::TrainingJob& job, int metrics_port) {
   const Json same_job = {
       {"from", Json::array({{{"podSelector", {{"matchLabels", WorkersOf(job)}}}}})}};
-  const Json scrapes = {{"ports", Json::array({{{"port", metrics_port}, {"protocol", "TCP"}}})}};
+  Json ports = {{"port", metrics_port}, {"protocol", "TCP"}};
+  const std::int32_t processes = job.spec.workers.processes_per_worker;
+  if (processes > 1) ports["endPort"] = metrics_port + processes - 1;
+  const Json scrapes = {{"ports", Json::array({ports})}};
   return Make(kNetworkPolicies, job, job.name,
               {{"spec",
                 {{"podSelector", {{"matchLabels", WorkersOf(job)}}},
@@ -57,14 +58,20 @@ JobObject Policy(const api::TrainingJob& job, int metrics_port) {
 }
 
 JobObject NamesOfPods(const api::TrainingJob& job, int metrics_port) {
-  const Json port = {
-      {"name", kMetrics}, {"port", metrics_port}, {"targetPort", kMetrics}, {"protocol", "TCP"}};
+  Json ports = Json::array();
+  for (std::int32_t process = 0; process < job.spec.workers.processes_per_worker; ++process) {
+    const std::string name = MetricsPortName(process);
+    ports.push_back({{"name", name},
+                     {"port", metrics_port + process},
+                     {"targetPort", name},
+                     {"protocol", "TCP"}});
+  }
   return Make(kServices, job, job.name,
               {{"spec",
                 {{"clusterIP", "None"},
                  {"publishNotReadyAddresses", true},
                  {"selector", WorkersOf(job)},
-                 {"ports", Json::array({port})}}}});
+                 {"ports", std::move(ports)}}}});
 }
 
 }  // namespace

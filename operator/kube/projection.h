@@ -27,6 +27,7 @@ struct PodRecord {
   job::Pod pod;
   std::string ns;
   std::string controller_uid;  // of the controlling owner; empty: none
+  std::int32_t processes = 1;  // of its worker, each of them a member
   KeyView Key() const { return {ns, pod.name}; }
   const std::string& Uid() const { return pod.uid; }
   friend bool operator==(const PodRecord&, const PodRecord&) = default;

@@ -1,6 +1,7 @@
 // Pods: what became of the worker's container, and whose fault it was.
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "operator/kube/labels.h"
@@ -29,6 +30,8 @@ constexpr std::array<std::string_view, 8> kNodeReasons = {"NodeLost",
 // own.
 constexpr int kSignalBase = 128;
 constexpr int kMostSignal = 64;
+
+constexpr std::int32_t kMostProcesses = 64;  // as spec.workers.processesPerWorker
 
 // A year: what is added to a clock must not run over.
 constexpr std::int64_t kMostGraceSeconds = 31'536'000;
@@ -90,6 +93,19 @@ void ReadGrace(const Json& object, job::Pod& pod) {
   const std::int64_t seconds =
       IntegerAt(object, {"metadata", "deletionGracePeriodSeconds"}, standing);
   pod.grace = std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kMostGraceSeconds));
+}
+
+absl::Status ReadProcesses(const std::string& text, PodRecord& record) {
+  if (text.empty()) return absl::OkStatus();
+  const char* end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, record.processes);
+  const bool whole = read.ec == std::errc() && read.ptr == end;
+  if (whole && record.processes >= 1 && record.processes <= kMostProcesses) {
+    return absl::OkStatus();
+  }
+  return base::InvalidArgument(std::string("label ") + kProcessesLabel + " is '" + text +
+                               "'; a number from 1 to " + std::to_string(kMostProcesses) +
+                               " is allowed");
 }
 
 absl::Status ReadEnd(const Json& terminated, job::Pod& pod) {
@@ -163,6 +179,7 @@ absl::StatusOr<PodRecord> ProjectPod(const Json& object) {
     return base::Annotate(member.status(), std::string("label ") + kMemberLabel);
   }
   pod.member = *member;
+  MUSTER_RETURN_IF_ERROR(ReadProcesses(TextAt(labels, {kProcessesLabel}), record));
   record.controller_uid = ControllerUid(object);
   pod.node = TextAt(object, {"spec", "nodeName"});
   pod.phase = PhaseOf(TextAt(object, {"status", "phase"}));

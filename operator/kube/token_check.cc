@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "operator/base/pod_members.h"
+
 namespace muster::kube {
 namespace {
 
@@ -55,8 +57,9 @@ absl::Status CheckClaim(const TokenPod& token, const PodRecord* pod, const Membe
     return Denied(name + " belongs to the job with uid " + pod->controller_uid + ", not to " +
                   claim.job_uid);
   }
-  if (pod->pod.member != claim.member) {
-    return Denied(name + " is member " + base::ToString(pod->pod.member) + ", not " +
+  if (base::PodOf(claim.member, pod->processes) != pod->pod.member) {
+    const std::string own = pod->processes == 1 ? " is member " : " has the members of ";
+    return Denied(name + own + base::ToString(pod->pod.member) + ", not " +
                   base::ToString(claim.member));
   }
   return absl::OkStatus();

@@ -28,7 +28,8 @@ absl::StatusOr<TokenPod> PodOfToken(const TokenReview& review, const std::string
 // `pod` is the one of that name as the cache has it; null: it has none. Unavailable: the cache has
 // not heard of this pod yet, or still has the one before it under the same name (a token of a pod
 // that is gone passes no review); the member comes again. PermissionDenied says what differs: it
-// belongs to another job, or it is another member's.
+// belongs to another job, or it is another member's. The token of a pod with several processes is good
+// for each of them, whatever number and life it has.
 absl::Status CheckClaim(const TokenPod& token, const PodRecord* pod, const MemberClaim& claim);
 
 }  // namespace muster::kube

@@ -58,6 +58,12 @@ absl::Status CheckFault(const ClusterOptions& options, const Fault& fault) {
         name + std::to_string(fault.replicas) +
         " replicas; allowed is 1 to maxReplicas = " + std::to_string(most));
   }
+  // It is told by a worker's input, and several processes cannot share one.
+  const std::int32_t processes = options.job.spec.workers.processes_per_worker;
+  if (fault.phase && processes != 1) {
+    return base::InvalidArgument(name + "has :in=, which needs processesPerWorker 1; it is " +
+                                 std::to_string(processes));
+  }
   if (fault.trigger.step.has_value() == fault.trigger.time.has_value()) {
     return base::InvalidArgument(name + "needs either @step=N or @time=10s");
   }
@@ -66,11 +72,6 @@ absl::Status CheckFault(const ClusterOptions& options, const Fault& fault) {
 
 absl::Status CheckOptions(const ClusterOptions& options) {
   const api::WorkersSpec& workers = options.job.spec.workers;
-  if (workers.processes_per_worker != 1) {
-    return base::InvalidArgument("spec.workers.processesPerWorker is " +
-                                 std::to_string(workers.processes_per_worker) +
-                                 "; on one machine each worker is one process, so it must be 1");
-  }
   if (options.nodes < 1) {
     return base::InvalidArgument("--nodes " + std::to_string(options.nodes) +
                                  "; allowed is 1 or more");

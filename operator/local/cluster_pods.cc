@@ -83,6 +83,8 @@ void LocalCluster::Impl::StartPod(Entry& entry, const std::string& reason) {
       "MUSTER_LOG_FORMAT=" + settings_.log_format,
       "MUSTER_METRICS_PORT=" + std::string(settings_.metrics_port < 0 ? "-1" : "0"),
   };
+  const std::int32_t processes = job_.spec.workers.processes_per_worker;
+  if (processes > 1) own.push_back("MUSTER_PROCESSES=" + std::to_string(processes));
   entry.log = state_dir_->logs_dir() + "/" + pod.name + ".log";
   auto pid = processes_->Start({options_.programs.muster_worker, {}, Environment(own), entry.log});
   pod.start_time = clock_.WallNow();

@@ -14,6 +14,7 @@ void Core::Evict(Member& m, const std::string& reason, const std::string& messag
   m.dead = true;
   m.dead_reason = reason;
   m.warm = false;
+  TellParent(m.id);
   if (counts && !quiet) {
     out.push_back(Evicted{m.id, m.node, reason, message});
     evicted_now.insert(m.id);

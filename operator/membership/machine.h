@@ -61,9 +61,10 @@ struct SetTarget {
 struct SetTimeout {
   base::Duration heartbeat_timeout{0};
 };
-// The cluster's word: the pod is gone or Failed; evicts (M3).
+// The cluster's word: the pod is gone or Failed; evicts all its members (M3). Of a pod with one process
+// the member's id is the pod's (operator/base/pod_members.h).
 struct PodLost {
-  base::MemberId member;
+  base::MemberId pod;
   std::string reason;
 };
 // A deletionTimestamp or disruption notice with a grace: a hint, voluntary (M5) until it ends.

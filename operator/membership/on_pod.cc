@@ -1,17 +1,69 @@
 // PodLost, PodLeaving, NodeSuspect, FormerMembers: the cluster's word (M3). Only the first evicts.
 #include <algorithm>
+#include <utility>
 
 #include "operator/membership/state.h"
 
 namespace muster::membership {
 
 void Core::OnPodLost(const PodLost& lost) {
-  Member& m = members[lost.member];  // one that never said Hello is known to be dead, too
-  m.id = lost.member;
-  if (m.released || m.dead) return;
-  m.signs.pod_lost = now;
-  if (phase == Phase::kOver) return;  // at the end everybody goes
-  NoteThat("the cluster reports " + base::ToString(lost.member) + " gone: " + lost.reason);
+  bool news = false;
+  for (const base::MemberId id : MembersOf(lost.pod)) {
+    Member& m = members[id];  // one that never said Hello is known to be dead, too
+    m.id = id;
+    if (m.released || m.dead) continue;
+    m.signs.pod_lost = now;
+    news = true;
+  }
+  if (Processes() > 1) lost_pods.insert(lost.pod);
+  if (!news || phase == Phase::kOver) return;  // at the end everybody goes
+  NoteThat("the cluster reports " + base::ToString(lost.pod) + " gone: " + lost.reason);
+}
+
+// Those that are known. Of a pod of one process that is all there can be.
+std::vector<base::MemberId> Core::MembersOf(base::MemberId pod) const {
+  if (Processes() == 1) return {pod};
+  std::set<base::MemberId> ids;
+  for (const base::MemberId id : Recorded()) ids.insert(id);
+  for (const auto& [id, m] : members) ids.insert(id);
+  std::erase_if(ids, [&](base::MemberId id) { return base::PodOf(id, Processes()) != pod; });
+  return {ids.begin(), ids.end()};
+}
+
+// A process that nobody had heard of when its pod was lost, and that speaks all the same: the pod was
+// given up, and its place is taken.
+void Core::FindLate(base::MemberId id) {
+  if (Find(id) != nullptr || !lost_pods.contains(base::PodOf(id, Processes()))) return;
+  Member& m = members[id];
+  m.id = id;
+  m.dead = true;
+  m.dead_reason = "its pod is gone";
+}
+
+// Its Hello has the id that no process has.
+bool Core::IsParent(base::MemberId id) const {
+  const base::PodProcess of = base::ProcessOf(id, Processes());
+  return Processes() > 1 && of.life == base::kPodLife;
+}
+
+// What was said on a stream before may be lost: it hears of all who were evicted. Those that it has
+// killed, or made good, it leaves alone.
+void Core::OnParent(StreamId stream, base::MemberId pod) {
+  const auto [at, first] = parents.emplace(pod, stream);
+  if (!first && at->second != stream) out.push_back(CloseStream{std::exchange(at->second, stream)});
+  std::vector<base::MemberId> evicted;
+  for (const auto& [id, m] : members) {
+    if (m.dead && base::PodOf(id, Processes()) == pod) evicted.push_back(id);
+  }
+  if (!evicted.empty()) SayTo(stream, api::Interrupt{record->newest.epoch, std::move(evicted)});
+}
+
+// M4: the Interrupt names the evicted, and the parent kills them. Before the others hear of it; nobody
+// waits for it, because an abort of the ring does not need the others'.
+void Core::TellParent(base::MemberId evicted) {
+  const auto at = parents.find(base::PodOf(evicted, Processes()));
+  if (at == parents.end()) return;
+  SayTo(at->second, api::Interrupt{record->newest.epoch, {evicted}});
 }
 
 void Core::OnPodLeaving(const PodLeaving& leaving) {

@@ -128,6 +128,11 @@ void Core::OnHello(StreamId stream, const api::Hello& hello) {
     NoteThat("refused " + base::ToString(hello.member) + ": " + *refusal);
     return;
   }
+  if (IsParent(hello.member)) {
+    OnParent(stream, base::PodOf(hello.member, Processes()));
+    return;
+  }
+  FindLate(hello.member);
   Member* known = Find(hello.member);
   if (phase == Phase::kOver && finish) {
     SayTo(stream, *finish);

@@ -5,6 +5,7 @@ namespace muster::membership {
 
 void Core::OnStreamClosed(const StreamClosed& closed) {
   std::erase_if(deferred, [&](const Received& r) { return r.stream == closed.stream; });
+  std::erase_if(parents, [&](const auto& parent) { return parent.second == closed.stream; });
   const auto bound = streams.find(closed.stream);
   if (bound == streams.end()) {
     for (auto& [id, m] : members) {

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "operator/base/pod_members.h"
 #include "operator/membership/detector.h"
 #include "operator/membership/machine.h"
 
@@ -232,6 +233,13 @@ struct Core {
   void Fail(const std::string& reason, const std::string& message);
   void End(const api::Finish& finish);
 
+  // ---- on_pod.cc ----
+  std::vector<base::MemberId> MembersOf(base::MemberId pod) const;
+  void FindLate(base::MemberId id);
+  bool IsParent(base::MemberId id) const;
+  void OnParent(StreamId stream, base::MemberId pod);
+  void TellParent(base::MemberId evicted);
+
   // ---- core.cc ----
   void Say(const Member& m, api::CoordinatorMessage message);
   void SayTo(StreamId stream, api::CoordinatorMessage message);
@@ -245,6 +253,7 @@ struct Core {
   std::vector<base::MemberId> Recorded() const;      // newest and previous, each once, rank order
   std::vector<base::MemberId> Participants() const;  // of Recorded: alive, told, not released
   std::vector<base::MemberId> ForceMembers() const;
+  std::int32_t Processes() const { return config.spec.workers.processes_per_worker; }
   base::Step LastStep() const { return base::Step(config.spec.training.steps); }
   base::Step HighestCommitted() const;
   base::WallTime Wall(base::Time t) const { return config.wall_at_zero + t.time_since_epoch(); }
@@ -274,6 +283,9 @@ struct Core {
   std::map<base::MemberId, Member> members;
   std::map<StreamId, base::MemberId> streams;
   std::set<base::MemberId> evicted_now;  // named by Interrupts of this round
+  std::set<base::MemberId> lost_pods;    // whose processes may still speak
+  // By pod, where they have several processes: who kills the evicted. No member, and never missed.
+  std::map<base::MemberId, StreamId> parents;
 
   std::optional<api::View> force;      // the view in force, or being installed after a failure
   std::optional<api::View> announced;  // M5: persisted and sent, not in force

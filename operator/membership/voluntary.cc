@@ -13,13 +13,17 @@ bool Core::WantsChange(std::vector<base::MemberId>& leave,
     (Find(id)->leaving ? leave : stay).push_back(id);
   }
   const std::size_t desired = static_cast<std::size_t>(std::max(0, target.desired));
-  // Scaled down: the highest ordinals go, as the plan removes them.
+  // Scaled down: the highest ordinals go, as the plan removes them. It removes pods, so a pod's other
+  // members go along: the number is that of whole pods, and who stays beyond it would hold one up.
   std::vector<base::MemberId> by_id = stay;
   std::sort(by_id.begin(), by_id.end());
+  const auto pod_of = [this](base::MemberId id) { return base::PodOf(id, Processes()); };
   while (by_id.size() > std::max<std::size_t>(1, desired)) {
-    leave.push_back(by_id.back());
-    std::erase(stay, by_id.back());
-    by_id.pop_back();
+    const base::MemberId pod = pod_of(by_id.back());
+    for (; by_id.size() > 1 && pod_of(by_id.back()) == pod; by_id.pop_back()) {
+      leave.push_back(by_id.back());
+      std::erase(stay, by_id.back());
+    }
   }
   join = Joiners(desired > stay.size() ? desired - stay.size() : 0);
   if (leave.empty() && !join.empty() && stay.size() + join.size() < desired) {

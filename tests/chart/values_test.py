@@ -99,7 +99,7 @@ class RefusalTest(unittest.TestCase):
                 ("image.repository", "a/b:tag@x"), ("image.tag", "a b"), ("image.digest", "sha256:12"),
                 ("watchNamespaces", ["Team_A"]), ("watchNamespaces", ["a", "a"]), ("log.format", "xml"),
                 ("leaderElection.leaseDuration", "5"), ("leaderElection.retryPeriod", "0s"),
-                ("imagePullSecrets", ["name-alone"]), ("tolerations", [{"key": "a", "effect": "Never"}]),
+                ("hardwareFaults.conditions", ["GpuReady=No"]), ("imagePullSecrets", ["name-alone"]), ("tolerations", [{"key": "a", "effect": "Never"}]),
                 ("fullnameOverride", "Upper"), ("fullnameOverride", "x" * 51), ("networkPolicy.metricsFrom", [{"pods": {}}])]
         for path, value in rows:
             with self.subTest(path=path, value=value):

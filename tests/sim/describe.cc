@@ -40,7 +40,7 @@ std::string Describe(const membership::Event& event) {
         } else if constexpr (std::is_same_v<E, membership::SetTarget>) {
           return "SetTarget " + to_string(e.desired) + " min " + to_string(e.min);
         } else if constexpr (std::is_same_v<E, membership::PodLost>)
-          return "PodLost " + base::ToString(e.member);
+          return "PodLost " + base::ToString(e.pod);
         else if constexpr (std::is_same_v<E, membership::PodLeaving>)
           return "PodLeaving " + base::ToString(e.member);
         else if constexpr (std::is_same_v<E, membership::NodeSuspect>)

@@ -1,15 +1,20 @@
 // muster-worker: who it is comes from the environment, everything else from the coordinator.
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include "operator/runtime/build_info.h"
+#include "worker/app/parent_stream.h"
 #include "worker/app/worker.h"
 #include "worker/kernels/family.h"
 #include "worker/nccl/environment.h"
+#include "worker/parent/parent.h"
 
 namespace {
 
@@ -20,8 +25,42 @@ constexpr const char* kHelp =
     "MUSTER_COORDINATOR,\n"
     "MUSTER_TOKEN or MUSTER_TOKEN_FILE with MUSTER_CA_FILE, MUSTER_NODE; "
     "MUSTER_LOG_FORMAT=text|json,\n"
-    "MUSTER_METRICS_PORT, MUSTER_THREADS.\n"
+    "MUSTER_METRICS_PORT, MUSTER_THREADS. With MUSTER_PROCESSES above 1 it starts so many of "
+    "itself, "
+    "each a\n"
+    "member, and makes good those that die (docs/decisions/0009-several-processes.md).\n"
     "Exit codes are listed in docs/exit-codes.md.\n";
+
+std::vector<std::string> OwnEnvironment() {
+  std::vector<std::string> out;
+  for (char** variable = environ; *variable != nullptr; ++variable) out.emplace_back(*variable);
+  return out;
+}
+
+int RunParent(const muster::runtime::Logger& log, muster::runtime::Signals& signals) {
+  using namespace muster;
+  std::error_code error;
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  auto options = parent::ReadParentOptions(OwnEnvironment(), program);
+  auto worker = app::ReadWorkerOptions([](const char* name) { return std::getenv(name); });
+  for (const absl::Status& status : {options.status(), worker.status()}) {
+    if (status.ok()) continue;
+    log.Error("parent", base::Message(status));
+    return static_cast<int>(api::ExitCode::kBadConfiguration);
+  }
+  const std::int32_t processes = options->config.processes;
+  // The coordinator sees each end by the process's own stream, and waits for no kill.
+  parent::Parent parent(*std::move(options), log, signals, [](const parent::Command&) {});
+  const auto stream = app::ParentStream::Create(
+      {*std::move(worker), processes,
+       [&parent](std::vector<base::MemberId> evicted) { parent.Order({std::move(evicted)}); }},
+      log);
+  if (!stream.ok()) {
+    log.Error("parent", base::Message(stream.status()));
+    return static_cast<int>(api::ExitCode::kBadConfiguration);
+  }
+  return parent.Run();
+}
 
 }  // namespace
 
@@ -37,12 +76,16 @@ int main(int argc, char** argv) {
   // gRPC writes each failed handshake to standard error, past our log and its format; why there is no
   // stream is in ours. Who wants to see it sets the variable.
   setenv("GRPC_VERBOSITY", "NONE", 0);
-  auto signals = runtime::Signals::Create({SIGTERM, SIGINT});
+  const bool is_parent = parent::IsParent(OwnEnvironment());
+  std::vector<int> caught = {SIGTERM, SIGINT};
+  if (is_parent) caught.push_back(SIGCHLD);
+  auto signals = runtime::Signals::Create(caught);
   const auto format = runtime::ChooseLogFormat("", std::getenv("MUSTER_LOG_FORMAT"));
   const runtime::Logger log({format.ok() ? *format : runtime::LogFormat::kText,
                              std::getenv("MUSTER_DEBUG") != nullptr ? runtime::LogLevel::kDebug
                                                                     : runtime::LogLevel::kInfo,
                              stderr});
+  if (is_parent && signals.ok() && format.ok()) return RunParent(log, **signals);
   auto options = app::ReadWorkerOptions([](const char* name) { return std::getenv(name); });
   auto hooks = app::ParseTestHooks(options.ok() ? options->test_hooks : "");
   for (const absl::Status& status :

@@ -32,7 +32,7 @@ std::vector<std::string> Words(const std::vector<Event>& events) {
   std::vector<std::string> words;
   for (const Event& event : events) {
     if (const auto* lost = std::get_if<PodLost>(&event)) {
-      words.push_back("lost " + base::ToString(lost->member) + ": " + lost->reason);
+      words.push_back("lost " + base::ToString(lost->pod) + ": " + lost->reason);
     } else if (const auto* leaving = std::get_if<PodLeaving>(&event)) {
       const auto left = std::chrono::duration_cast<seconds>(leaving->grace).count();
       words.push_back("leaving " + base::ToString(leaving->member) + " in " + std::to_string(left) +
@@ -190,6 +190,27 @@ TEST(ObservationTest, KeepsOnlyNodesThatItsPodsOrLossesNameAndThoseInTrouble) {
   nodes[3].cordoned = false;
   begun.OnChange(job::NodeChanged{nodes[3]}, {});
   EXPECT_THAT(kept(begun), testing::ElementsAre("faulty", "lost", "mine", "silent"));
+}
+
+TEST(ObservationTest, CountsTheGpusOfTheTemplateOnAClusterAlone) {
+  api::TrainingJob asking;
+  const auto gpus = [](const char* number) {
+    return std::string(R"({"spec":{"containers":[{"resources":{"limits":{"nvidia.com/gpu":)") +
+           number + "}}}]}}";
+  };
+  asking.spec.workers.template_json = gpus("2");
+  for (const bool on_cluster : {true, false}) {
+    job::Listed listed = Listed();
+    listed.on_cluster = on_cluster;
+    listed.job = asking;
+    Observation o(listed, false);
+    EXPECT_EQ(o.Observe({}, {}).worker_gpus, on_cluster ? 2 : 0);
+    api::TrainingJob other = asking;
+    other.spec.workers.template_json = gpus("\"8k\"");
+    o.OnChange(job::JobChanged{other}, {});
+    EXPECT_EQ(o.Observe({}, {}).worker_gpus, 0);
+    EXPECT_EQ(o.Observe({}, {}).worker_gpus_problem.empty(), !on_cluster);
+  }
 }
 
 TEST(ObservationTest, RefusalsAreCountedUntilAPodIsTakenOrTheSpecChanges) {

@@ -133,6 +133,12 @@ TEST(FaultSpecTest, RefusesWhatCanNeverHappenInThisJob) {
             "--join @step=9: asks for 6 workers, more than maxReplicas, which is 5");
   EXPECT_EQ(check(FaultKind::kScale, {"6@step=5"}),
             "--scale 6@step=5: asks for 6 workers, more than maxReplicas, which is 5");
+  job.spec.workers.processes_per_worker = 2;
+  EXPECT_EQ(check(FaultKind::kKill, {"worker-1@step=5"}), "");
+  EXPECT_EQ(
+      check(FaultKind::kKill, {"worker-1@step=5:in=reduce"}),
+      "--kill worker-1@step=5:in=reduce: a phase is told to a worker's one process: :in= needs "
+      "processesPerWorker 1; it is 2");
 }
 
 }  // namespace

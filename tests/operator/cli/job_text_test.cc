@@ -64,6 +64,15 @@ TEST(JobTextTest, TellsStateProgressMembersAndWhatIsMissing) {
   EXPECT_THAT(lines, Contains("  Degraded  True    7.0 s  MembersMissing  1 of 2 members train"));
 }
 
+TEST(JobTextTest, APodOfSeveralProcessesIsOneLineWithAllItsMembers) {
+  JobSight sight = Sight();
+  sight.job.status.membership->newest = {base::Epoch(4), {{2, 1000}, {5, 0}, {3, 1001}}};
+  for (kube::PodRecord& pod : sight.pods) pod.processes = 2;
+  const auto lines = StatusLines(sight, kNow);
+  EXPECT_THAT(lines, Contains("  -     0.2            licences-0-abc  -     Pending"));
+  EXPECT_THAT(lines, Contains("  0,2   2.1000,3.1001  licences-1-abc  n2    Running"));
+}
+
 TEST(JobTextTest, AJobThatNobodyHasSeenSaysSo) {
   JobSight sight;
   sight.job.name = "licences";

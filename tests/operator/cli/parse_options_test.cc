@@ -87,7 +87,7 @@ TEST(ParseOptionsTest, ReadsTheOperatorsFlags) {
                                             "--hardware-fault-taints",
                                             "a.io/broken,b",
                                             "--hardware-fault-conditions",
-                                            "GpuUnhealthy",
+                                            "GpuUnhealthy,GpuReady=False",
                                             "--kubeconfig",
                                             "k",
                                             "--context",
@@ -100,7 +100,7 @@ TEST(ParseOptionsTest, ReadsTheOperatorsFlags) {
   EXPECT_EQ(flags.watch_namespaces, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(flags.advertise, (std::vector<std::string>{"h:1", "g:2"}));
   EXPECT_EQ(flags.fault_taints, (std::vector<std::string>{"a.io/broken", "b"}));
-  EXPECT_EQ(flags.fault_conditions, (std::vector<std::string>{"GpuUnhealthy"}));
+  EXPECT_EQ(flags.fault_conditions, (std::vector<std::string>{"GpuUnhealthy", "GpuReady=False"}));
   EXPECT_EQ(flags.lease_seconds, 15);
   EXPECT_EQ(flags.renew_seconds, 3);
   EXPECT_EQ(flags.retry_seconds, 0.5);

@@ -16,13 +16,12 @@ api::TrainingJob Good() { return CheckManifest("f", kGood).result.job; }
 
 TEST(RunTest, RefusesWhatOneMachineCannotDo) {
   api::TrainingJob job = Good();
-  job.spec.workers.processes_per_worker = 2;
   job.spec.workers.spares = 1;
   job.spec.suspend = true;
   const Prepared prepared = Prepare({}, job, "/w");
-  ASSERT_EQ(prepared.errors.size(), 3u);
-  EXPECT_EQ(prepared.errors[0].substr(0, 72),
-            "spec.workers.processesPerWorker: 2 is not possible on one machine: 1; ev");
+  ASSERT_EQ(prepared.errors.size(), 2u);
+  EXPECT_EQ(prepared.errors[0].substr(0, 55),
+            "spec.workers.spares: 1 is not possible on one machine: ");
 }
 
 TEST(RunTest, NotesWhatOnlyAClusterUses) {

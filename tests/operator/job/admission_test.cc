@@ -153,6 +153,37 @@ TEST(AdmissionTest, SeveralProcessesOfAWorkerAreNotSupported) {
   EXPECT_THAT(plan.creates, IsEmpty());
 }
 
+TEST(AdmissionTest, AWorkerAsksForOneGpuForEachOfItsProcesses) {
+  for (const std::int64_t gpus : {0, 1}) {
+    ObservedBuilder o(2);
+    o.OnCluster();
+    o->worker_gpus = gpus;
+    EXPECT_EQ(Of(MakePlan(*o, At(0)), "Admitted").reason, "Accepted") << gpus;
+  }
+  ObservedBuilder o(2);
+  o.OnCluster();
+  o->worker_gpus = 4;
+  const Plan plan = MakePlan(*o, At(0));
+  EXPECT_EQ(Of(plan, "Admitted").reason, "GpuMismatch");
+  EXPECT_EQ(
+      Of(plan, "Admitted").message,
+      "spec.workers.template asks for 4 of nvidia.com/gpu for each worker, and "
+      "spec.workers.processesPerWorker is 1; each process drives one GPU, so 1 is allowed, or "
+      "none to train on CPUs");
+  EXPECT_EQ(Of(plan, "Running").reason, "GpuMismatch");
+  EXPECT_THAT(plan.creates, IsEmpty());
+}
+
+TEST(AdmissionTest, ANumberOfGpusThatCannotBeReadIsSaidInItsOwnWords) {
+  ObservedBuilder o(1);
+  o.OnCluster();
+  o->worker_gpus_problem = "limits[nvidia.com/gpu] is \"8k\"";
+  const Plan plan = MakePlan(*o, At(0));
+  EXPECT_EQ(Of(plan, "Admitted").reason, "GpuMismatch");
+  EXPECT_EQ(Of(plan, "Admitted").message, "limits[nvidia.com/gpu] is \"8k\"");
+  EXPECT_THAT(plan.creates, IsEmpty());
+}
+
 TEST(AdmissionTest, AJobThatCannotBeReadHasAllConditionsToo) {
   api::TrainingJob job;
   const Plan plan = MakeUnreadablePlan(job, "spec.training.slots: 'many' is not a number");

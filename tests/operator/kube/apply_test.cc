@@ -21,18 +21,21 @@ WorkerPodSettings Settings() {
 }
 
 absl::StatusOr<std::string> Body(std::string pod_template,
-                                 const WorkerPodSettings& settings = Settings()) {
+                                 const WorkerPodSettings& settings = Settings(),
+                                 std::int32_t processes = 1) {
   std::replace(pod_template.begin(), pod_template.end(), '\'', '"');
   api::TrainingJob job;
   job.name = "j";
   job.ns = "ns";
   job.uid = "ju";
   job.spec.workers.template_json = pod_template;
+  job.spec.workers.processes_per_worker = processes;
   return MakePodBody(job, {"j-3-abc", {3, 2}, "ScaleUp", ""}, settings);
 }
 
-Json Made(const std::string& pod_template, const WorkerPodSettings& settings = Settings()) {
-  const auto body = Body(pod_template, settings);
+Json Made(const std::string& pod_template, const WorkerPodSettings& settings = Settings(),
+          std::int32_t processes = 1) {
+  const auto body = Body(pod_template, settings, processes);
   EXPECT_TRUE(body.ok()) << base::Message(body.status());
   return body.ok() ? Json::parse(*body) : Json();
 }
@@ -240,6 +243,49 @@ TEST(MakePodBodyTest, ScratchAndCaAreLeftOutWhereTheyAreNotWanted) {
   EXPECT_TRUE(Named(Worker(pod)["env"], "MUSTER_CA_FILE").is_null());
 }
 
+TEST(MakePodBodyTest, AWorkerWithGpusGetsSharedMemoryUnlessTheTemplateMountsIt) {
+  const std::string asking = "'resources':{'limits':{'nvidia.com/gpu':'1'}}";
+  const Json pod = Made("{'spec':{'containers':[{'name':'worker'," + asking + "}]}}");
+  EXPECT_EQ(Named(pod["spec"]["volumes"], "muster-shm"),
+            Object("{'name':'muster-shm','emptyDir':{'medium':'Memory'}}"));
+  EXPECT_EQ(Named(Worker(pod)["volumeMounts"], "muster-shm"),
+            Object("{'name':'muster-shm','mountPath':'/dev/shm'}"));
+  EXPECT_EQ(Worker(pod)["resources"]["limits"]["nvidia.com/gpu"], "1");
+  for (const char* path : {"/dev/shm", "/dev/shm/"}) {
+    const Json own = Made(
+        "{'spec':{'volumes':[{'name':'mine','emptyDir':{}}],'containers':[{'name':"
+        "'worker','volumeMounts':[{'name':'mine','mountPath':'" +
+        std::string(path) + "'}]," + asking + "}]}}");
+    EXPECT_TRUE(Named(own["spec"]["volumes"], "muster-shm").is_null()) << path;
+    EXPECT_TRUE(Named(Worker(own)["volumeMounts"], "muster-shm").is_null()) << path;
+  }
+  // Another container's GPU is not the worker's.
+  const Json beside =
+      Made("{'spec':{'containers':[{'name':'log'," + asking + "},{'name':'worker'}]}}");
+  EXPECT_TRUE(Named(beside["spec"]["volumes"], "muster-shm").is_null());
+}
+
+TEST(MakePodBodyTest, SeveralProcessesHaveANodeForThemselvesAndAPortEach) {
+  const Json pod = Made(
+      "{'spec':{'affinity':{'podAntiAffinity':{'requiredDuringSchedulingIgnoredDuringExecution':"
+      "[{'topologyKey':'mine'}]}}}}",
+      Settings(), 2);
+  const Json& required =
+      pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+  ASSERT_EQ(required.size(), 2u);
+  EXPECT_EQ(required[0], Object("{'topologyKey':'mine'}"));
+  EXPECT_EQ(required[1],
+            Object("{'labelSelector':{'matchLabels':{'app.kubernetes.io/component':'worker',"
+                   "'muster.dev/job-uid':'ju'}},'topologyKey':'kubernetes.io/hostname'}"));
+  EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/processes"], "2");
+  EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/member"], "3.2");
+  EXPECT_EQ(Named(Worker(pod)["env"], "MUSTER_PROCESSES")["value"], "2");
+  EXPECT_EQ(Worker(pod)["ports"],
+            Object("[{'name':'metrics','containerPort':9464,'protocol':'TCP'},"
+                   "{'name':'metrics-1','containerPort':9465,'protocol':'TCP'}]"));
+  EXPECT_EQ(Worker(pod)["readinessProbe"]["httpGet"]["port"], "metrics");
+}
+
 TEST(MakePodBodyTest, AWrongTemplateIsRefusedByItsField) {
   const struct {
     std::string pod_template;
@@ -297,11 +343,12 @@ TEST(WorkerPodsPageTest, NamesEveryFieldThatIsAdded) {
   WorkerPodSettings settings = Settings();
   settings.avoid_nodes = {"n1"};
   std::set<std::string> leaves;
-  Leaves(Made("{'spec':{'containers':[{'name':'worker','resources':{'limits':{'cpu':'3'}}}]}}",
-              settings),
+  Leaves(Made("{'spec':{'containers':[{'name':'worker','resources':{'limits':{'cpu':'3',"
+              "'nvidia.com/gpu':2}}}]}}",
+              settings, 2),
          "", leaves);
   for (std::string leaf : leaves) {
-    if (leaf == "spec.containers[].resources.limits.cpu") continue;  // the template's own
+    if (leaf.starts_with("spec.containers[].resources.")) continue;  // the template's own
     // A label's name has dots of its own; the page has it without the path.
     const std::string labels = "metadata.labels.";
     if (leaf.starts_with(labels)) leaf = leaf.substr(labels.size());

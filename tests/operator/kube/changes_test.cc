@@ -37,7 +37,7 @@ NodeRecord Node(const std::string& name, const std::string& spec = "{}",
 }
 
 TEST(MakeNodeTest, WhatOfANodeMattersToAPlan) {
-  const FaultSigns signs{{"nvidia.com/gpu-fault"}, {"GpuUnhealthy"}};
+  const FaultSigns signs{{"nvidia.com/gpu-fault"}, {{"GpuUnhealthy"}, {"GpuReady", "False"}}};
   const auto tainted = [](const char* key) {
     return Node("n", std::string("{'taints':[{'key':'") + key + "','effect':'NoSchedule'}]}");
   };
@@ -69,6 +69,12 @@ TEST(MakeNodeTest, WhatOfANodeMattersToAPlan) {
        Node("n", "{}",
             "[{'type':'Ready','status':'True'},{'type':'GpuUnhealthy','status':'False'}]"),
        true, false, false, ""},
+      {"what should be well is not",
+       Node("n", "{}", "[{'type':'Ready','status':'True'},{'type':'GpuReady','status':'False'}]"),
+       true, false, false, "the condition GpuReady=False"},
+      {"nobody knows whether it is well",
+       Node("n", "{}", "[{'type':'Ready','status':'True'},{'type':'GpuReady','status':'Unknown'}]"),
+       true, false, false, ""},
   };
   for (const auto& row : rows) {
     EXPECT_EQ(MakeNode(row.record, signs),
@@ -76,6 +82,22 @@ TEST(MakeNodeTest, WhatOfANodeMattersToAPlan) {
         << row.name;
   }
   EXPECT_TRUE(MakeGoneNode("n").suspect());
+}
+
+TEST(ParseFaultConditionTest, ATypeAloneMeansTrue) {
+  EXPECT_EQ(*ParseFaultCondition("KernelDeadlock"), (FaultCondition{"KernelDeadlock", "True"}));
+  for (const char* status : {"True", "False", "Unknown"}) {
+    EXPECT_EQ(*ParseFaultCondition(std::string("a.io/Gpu=") + status),
+              (FaultCondition{"a.io/Gpu", status}));
+  }
+  for (const char* wrong :
+       {"", "=False", "GpuReady=", "GpuReady=false", "GpuReady=No", "a=b=True"}) {
+    const auto parsed = ParseFaultCondition(wrong);
+    ASSERT_FALSE(parsed.ok()) << wrong;
+    EXPECT_EQ(
+        base::Message(parsed.status()),
+        "'" + std::string(wrong) + "' is not TYPE or TYPE=STATUS with True, False or Unknown");
+  }
 }
 
 TEST(ChangeOfPodTest, IsThePodAsItIsNowOrTheOneThatIsGone) {

@@ -56,7 +56,26 @@ TEST(JobObjectsTest, EachSelectsTheWorkersOfThisJobAndNoOther) {
   EXPECT_EQ(policy["ingress"][0]["from"][0]["podSelector"]["matchLabels"], workers);
   EXPECT_FALSE(policy["ingress"][0].contains("ports"));  // the ring's ports are any
   EXPECT_EQ(policy["ingress"][1]["ports"][0]["port"], 9464);
+  EXPECT_FALSE(policy["ingress"][1]["ports"][0].contains("endPort"));
   EXPECT_FALSE(policy["ingress"][1].contains("from"));
+}
+
+TEST(JobObjectsTest, EachProcessOfAPodHasAPortOfMetrics) {
+  api::TrainingJob job = Job();
+  job.spec.workers.processes_per_worker = 3;
+  auto made = ByKind(MakeJobObjects(job, {"PEM", 9464}));
+  const Json& ports = made["Service"]["spec"]["ports"];
+  ASSERT_EQ(ports.size(), 3u);
+  EXPECT_EQ(ports[0]["name"], "metrics");
+  EXPECT_EQ(ports[2], (Json{{"name", "metrics-2"},
+                            {"port", 9466},
+                            {"targetPort", "metrics-2"},
+                            {"protocol", "TCP"}}));
+  const Json& open = made["NetworkPolicy"]["spec"]["ingress"][1]["ports"];
+  ASSERT_EQ(open.size(), 1u);
+  EXPECT_EQ(open[0]["port"], 9464);
+  EXPECT_EQ(open[0]["endPort"], 9466);
+  EXPECT_EQ(made["PodDisruptionBudget"]["spec"]["minAvailable"], 2) << "of pods";
 }
 
 TEST(JobObjectsTest, ADrainMayGoDownToTheMinimum) {

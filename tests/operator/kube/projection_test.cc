@@ -63,6 +63,24 @@ TEST(ProjectPodTest, ARunningPodWhole) {
   EXPECT_EQ(record, expected);
 }
 
+TEST(ProjectPodTest, ItsLabelTellsHowManyProcessesAPodRuns) {
+  const auto labelled = [](const std::string& number) {
+    Json pod = Pod("{}");
+    pod["metadata"]["labels"]["muster.dev/processes"] = number;
+    return ProjectPod(pod);
+  };
+  EXPECT_EQ(Read(Pod("{}")).processes, 1);
+  EXPECT_EQ(labelled("1")->processes, 1);
+  EXPECT_EQ(labelled("64")->processes, 64);
+  for (const char* wrong : {"0", "65", "-2", "2x", "many"}) {
+    const auto record = labelled(wrong);
+    ASSERT_FALSE(record.ok()) << wrong;
+    EXPECT_EQ(base::Message(record.status()), "label muster.dev/processes is '" +
+                                                  std::string(wrong) +
+                                                  "'; a number from 1 to 64 is allowed");
+  }
+}
+
 TEST(ProjectPodTest, HowAWorkerEnded) {
   const struct {
     std::string fields;

@@ -94,5 +94,19 @@ TEST(TokenCheckTest, AClaimThatIsNotThePodsOwnIsRefusedByWhatDiffers) {
   EXPECT_THAT(base::Message(unknown), HasSubstr("is not known as a worker yet"));
 }
 
+TEST(TokenCheckTest, ATokenIsGoodForEachProcessOfItsPodAndForNoOther) {
+  PodRecord pod = Pod();
+  pod.processes = 4;
+  for (const base::MemberId own : {base::MemberId{0, 2000}, {3, 2000}, {1, 2017}}) {
+    EXPECT_TRUE(CheckClaim(kToken, &pod, {"job-uid", own}).ok()) << base::ToString(own);
+  }
+  for (const base::MemberId other : {base::MemberId{0, 2}, {4, 2000}, {0, 1999}, {0, 3000}}) {
+    const absl::Status refused = CheckClaim(kToken, &pod, {"job-uid", other});
+    EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied);
+    EXPECT_THAT(base::Message(refused),
+                HasSubstr("has the members of 0.2, not " + base::ToString(other)));
+  }
+}
+
 }  // namespace
 }  // namespace muster::kube

@@ -86,8 +86,12 @@ TEST_F(ClusterTest, RefusesWhatOneMachineCannotDo) {
     change(options);
     return base::Message(LocalCluster::Create(std::move(options)).status());
   };
-  EXPECT_THAT(refusal([](auto& o) { o.job.spec.workers.processes_per_worker = 2; }),
-              HasSubstr("processesPerWorker is 2"));
+  EXPECT_THAT(refusal([](auto& o) {
+                o.job.spec.workers.processes_per_worker = 2;
+                o.faults = {Parse(FaultKind::kKill, TargetKind::kWorker, 1)};
+                o.faults[0].phase = FaultPhase::kReduce;
+              }),
+              HasSubstr("needs processesPerWorker 1; it is 2"));
   EXPECT_THAT(refusal([](auto& o) { o.nodes = 0; }), HasSubstr("--nodes 0"));
   EXPECT_THAT(refusal([](auto& o) { o.programs.muster_worker = "/absent/worker"; }),
               HasSubstr("cannot run /absent/worker"));
