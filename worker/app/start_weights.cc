@@ -33,7 +33,7 @@ bool StartWeights::Read(train::Trainer& trainer, std::atomic<std::uint64_t>* pro
     return false;
   }
   if (!identity_.empty() && *found != identity_) {
-    failure = {api::ExitCode::kRefused, "OtherWeights",
+    failure = {api::ExitCode::kRefused, "Refused",
                "the weights in " + program_.weights.path + " have SHA-256 " + *found +
                    "; the job started from those with " + identity_};
     return false;

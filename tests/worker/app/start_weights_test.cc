@@ -90,6 +90,7 @@ TEST_F(StartWeightsTest, WhoMakesItASecondTimeReadsItAgain) {
   WriteFile(2);
   EXPECT_FALSE(start.MakeFresh(*trainer_, nullptr, failure_));
   EXPECT_EQ(failure_.code, api::ExitCode::kRefused);
+  EXPECT_EQ(failure_.reason, "Refused");
   EXPECT_THAT(failure_.message, AllOf(HasSubstr(folder_.path()), HasSubstr(start.told())));
 }
 
