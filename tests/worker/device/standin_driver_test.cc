@@ -9,7 +9,8 @@
 namespace muster::device {
 namespace {
 
-// In a process of its own, which alone has this environment. The exit code says how it went.
+// In a process of its own, which alone has this environment; the name lets GoogleTest run these
+// before others have made threads. The exit code says how it went.
 void InEnvironment(const char* gpus, const char* bytes, const std::function<bool()>& holds,
                    int code = 0, const std::string& sentence = "") {
   EXPECT_EXIT(
@@ -32,11 +33,11 @@ Gpu Emulated(int ordinal, std::int64_t bytes) {
 
 DriverFindings Look() { return LookForGpus(MUSTER_STANDIN_DRIVER); }
 
-TEST(StandinDriverTest, HasOneGpuWhereNothingIsAsked) {
+TEST(StandinDriverDeathTest, HasOneGpuWhereNothingIsAsked) {
   EXPECT_EQ(Look(), DriverFindings(WorkingDriver{13000, {Emulated(0, std::int64_t{4} << 30)}}));
 }
 
-TEST(StandinDriverTest, HasTheGpusThatTheEnvironmentNames) {
+TEST(StandinDriverDeathTest, HasTheGpusThatTheEnvironmentNames) {
   InEnvironment("3", "1000000", [] {
     return Look() ==
            DriverFindings(WorkingDriver{
@@ -45,7 +46,7 @@ TEST(StandinDriverTest, HasTheGpusThatTheEnvironmentNames) {
   InEnvironment("0", nullptr, [] { return Look() == DriverFindings(WorkingDriver{13000, {}}); });
 }
 
-TEST(StandinDriverTest, EndsWithASentenceWhereItCannotReadThem) {
+TEST(StandinDriverDeathTest, EndsWithASentenceWhereItCannotReadThem) {
   InEnvironment(
       "two", nullptr, [] { return Look() == DriverFindings(); }, 99,
       "MUSTER_STANDIN_GPUS is \"two\"; allowed is a number from 0 to 64");
