@@ -9,8 +9,7 @@
 namespace muster::device {
 namespace {
 
-// In a process of its own, which alone has this environment; the name lets GoogleTest run these
-// before others have made threads. The exit code says how it went.
+// In a process of its own, which alone has this environment. The exit code says how it went.
 void InEnvironment(const char* gpus, const char* bytes, const std::function<bool()>& holds,
                    int code = 0, const std::string& sentence = "") {
   EXPECT_EXIT(
@@ -33,11 +32,11 @@ Gpu Emulated(int ordinal, std::int64_t bytes) {
 
 DriverFindings Look() { return LookForGpus(MUSTER_STANDIN_DRIVER); }
 
-TEST(StandinDriverDeathTest, HasOneGpuWhereNothingIsAsked) {
+TEST(StandinDriverTest, HasOneGpuWhereNothingIsAsked) {
   EXPECT_EQ(Look(), DriverFindings(WorkingDriver{13000, {Emulated(0, std::int64_t{4} << 30)}}));
 }
 
-TEST(StandinDriverDeathTest, HasTheGpusThatTheEnvironmentNames) {
+TEST(StandinDriverTest, HasTheGpusThatTheEnvironmentNames) {
   InEnvironment("3", "1000000", [] {
     return Look() ==
            DriverFindings(WorkingDriver{
@@ -46,7 +45,7 @@ TEST(StandinDriverDeathTest, HasTheGpusThatTheEnvironmentNames) {
   InEnvironment("0", nullptr, [] { return Look() == DriverFindings(WorkingDriver{13000, {}}); });
 }
 
-TEST(StandinDriverDeathTest, EndsWithASentenceWhereItCannotReadThem) {
+TEST(StandinDriverTest, EndsWithASentenceWhereItCannotReadThem) {
   InEnvironment(
       "two", nullptr, [] { return Look() == DriverFindings(); }, 99,
       "MUSTER_STANDIN_GPUS is \"two\"; allowed is a number from 0 to 64");
