@@ -22,6 +22,7 @@ namespace muster::app {
 // Destroyed from the last to the first: NCCL's threads end before the context does.
 struct Accelerator {
   std::string description = "cpu";           // api::Warm::device
+  std::string reason;                        // why this one, for the log
   std::unique_ptr<device::Context> context;  // null: the CPU
   device::Event done;
   std::unique_ptr<nccl::Library> library;

@@ -83,7 +83,7 @@ bool TakeDevice(Job& job, const model::Program& program, const WorkerOptions& op
     return false;
   }
   job.accelerator = std::move(choice.taken);
-  log.Info("device", "computes on " + job.accelerator.description, {{"why", choice.reason}});
+  job.accelerator.reason = choice.reason;
   if (job.accelerator.context != nullptr) return true;
   const absl::Status fits = CheckMemory(job.spec, program, AvailableMemory());
   if (!fits.ok()) failure = Fail(api::ExitCode::kOutOfMemory, "OutOfMemory", fits);
@@ -96,10 +96,14 @@ std::unique_ptr<train::Engine> MakeEngine(Job& job, std::unique_ptr<model::Progr
     return train::MakeHostEngine(job.spec, std::move(program), job.kernel_family);
   }
   device::Context& context = *job.accelerator.context;
-  auto gpt = train::MakeDeviceGpt(context, job.spec.program.config, std::move(program));
+  std::string products;
+  auto gpt = train::MakeDeviceGpt(context, job.spec.program.config, std::move(program), &products);
   if (!gpt.ok()) {
     failure = Fail(api::ExitCode::kNoDevice, "NoDevice", gpt.status());
     return nullptr;
+  }
+  if (job.spec.training.reduction != api::Reduction::kFloat) {
+    job.accelerator.description += ", " + products;
   }
   return train::MakeDeviceEngine(job.spec, context, *std::move(gpt));
 }
@@ -189,6 +193,8 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
   job->trainer = std::make_unique<train::Trainer>(std::move(trainer));
   job->start_weights = StartWeights(job->spec.program, welcome.start_weights_digest);
   if (!job->start_weights.Agree(*job->trainer, progress, failure)) return nullptr;
+  log.Info("device", "computes on " + job->accelerator.description,
+           {{"why", job->accelerator.reason}});
   job->warm.address = job->listener->address();
   job->warm.kernel_family = job->kernel_family;
   job->warm.data_digest = job->dataset->digest();

@@ -94,6 +94,8 @@ class CublasLt final : public Multiplier {
     return status == cublaslt::kSuccess ? 0 : ComplainOfStatus(message, "cublasLtMatmul", status);
   }
 
+  std::int64_t version() const override { return static_cast<std::int64_t>(call_.GetVersion()); }
+
  private:
   void Release(const ProductPlan& plan) {
     for (void* layout : {plan.left, plan.right, plan.out}) {

@@ -52,6 +52,8 @@ class Multiplier {
   virtual ~Multiplier() = default;
   // Enqueues. 0, or 1 and a sentence.
   virtual std::int32_t Multiply(void* stream, const Product& product, MusterCudaText message) = 0;
+  // Of cuBLASLt, as it numbers itself; 0 of our own kernels.
+  virtual std::int64_t version() const { return 0; }
 };
 
 // "CALL: WHY", cut to the message's room; returns 1.

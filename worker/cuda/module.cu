@@ -210,6 +210,7 @@ constexpr MusterCudaModule kModule = {
     GptBytes,
     CreateGpt,
     DestroyGpt,
+    GptProducts,
     GptSlot,
     EvaluateGpt};
 

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define MUSTER_CUDA_INTERFACE 2
+#define MUSTER_CUDA_INTERFACE 3
 #define MUSTER_CUDA_ENTRY "muster_cuda_module"
 
 #ifdef __cplusplus
@@ -174,6 +174,8 @@ typedef struct MusterCudaModule {
   int32_t (*gpt_create)(MusterCudaContext* context, const MusterCudaGptConfig* config,
                         MusterCudaGpt** out, MusterCudaText message);
   void (*gpt_destroy)(MusterCudaGpt* gpt);
+  // Who multiplies: cuBLASLt's version as it numbers itself, 0 for our own kernels.
+  int64_t (*gpt_products)(const MusterCudaGpt* gpt);
   // Forward and backward of one slot of batch x (context + 1) tokens, which must stay until
   // synchronise has returned. *device_loss = the sum of the losses in nats, in row order;
   // *counted is of how many tokens.

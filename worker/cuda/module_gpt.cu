@@ -127,6 +127,8 @@ void DestroyGpt(MusterCudaGpt* gpt) {
   delete gpt;
 }
 
+int64_t GptProducts(const MusterCudaGpt* gpt) { return gpt->multiplier->version(); }
+
 int32_t GptSlot(MusterCudaGpt* gpt, const float* device_weights, const int32_t* tokens,
                 const MusterCudaSlotKey* key, MusterCudaFinished finished, void* user,
                 double* device_loss, int64_t* counted, MusterCudaText message) {

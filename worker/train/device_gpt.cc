@@ -11,7 +11,7 @@ namespace {
 // Of the job and not of the machine (E3): all members cut the logits alike, and multiply alike.
 constexpr std::int32_t kChunkRows = 1024;
 
-MusterCudaGptConfig ForModule(const api::ProgramConfig& config) {
+MusterCudaGptConfig ForModule(const api::ProgramConfig& config, std::int32_t products) {
   MusterCudaGptConfig out{};
   out.layers = config.layers;
   out.heads = config.heads;
@@ -20,7 +20,7 @@ MusterCudaGptConfig ForModule(const api::ProgramConfig& config) {
   out.batch = config.batch;
   out.vocabulary = config.vocabulary;
   out.recompute = 0;
-  out.products = MUSTER_CUDA_PRODUCTS_OWN;
+  out.products = products;
   out.chunk_rows = kChunkRows;
   out.dropout = config.dropout;
   return out;
@@ -77,7 +77,8 @@ class DeviceGpt final : public DeviceProgram {
 
 absl::StatusOr<std::int64_t> DeviceGptBytes(const MusterCudaModule& module,
                                             const api::ProgramConfig& config) {
-  const MusterCudaGptConfig of_module = ForModule(config);
+  // With cuBLASLt, which has a workspace.
+  const MusterCudaGptConfig of_module = ForModule(config, MUSTER_CUDA_PRODUCTS_CUBLASLT);
   std::array<char, 256> text{};
   std::int64_t bytes = 0;
   if (module.gpt_bytes(&of_module, &bytes, {text.data(), static_cast<int32_t>(text.size())}) != 0) {
@@ -88,15 +89,23 @@ absl::StatusOr<std::int64_t> DeviceGptBytes(const MusterCudaModule& module,
 
 absl::StatusOr<std::unique_ptr<DeviceProgram>> MakeDeviceGpt(device::Context& context,
                                                              const api::ProgramConfig& config,
-                                                             std::unique_ptr<model::Program> host) {
+                                                             std::unique_ptr<model::Program> host,
+                                                             std::string* products) {
   MUSTER_RETURN_IF_ERROR(DeviceGptBytes(context.module(), config).status());
-  const MusterCudaGptConfig of_module = ForModule(config);
   std::array<char, 256> text{};
   MusterCudaGpt* gpt = nullptr;
-  if (context.module().gpt_create(context.raw(), &of_module, &gpt,
-                                  {text.data(), static_cast<int32_t>(text.size())}) != 0) {
+  for (const std::int32_t by : {MUSTER_CUDA_PRODUCTS_CUBLASLT, MUSTER_CUDA_PRODUCTS_OWN}) {
+    const MusterCudaGptConfig of_module = ForModule(config, by);
+    if (context.module().gpt_create(context.raw(), &of_module, &gpt,
+                                    {text.data(), static_cast<int32_t>(text.size())}) == 0) {
+      break;
+    }
+  }
+  if (gpt == nullptr) {
     return base::Unavailable("the GPU gives no room for a slot: " + std::string(text.data()));
   }
+  const std::int64_t version = context.module().gpt_products(gpt);
+  *products = version == 0 ? "own products" : "cuBLASLt " + std::to_string(version);
   return std::make_unique<DeviceGpt>(context, gpt, std::move(host));
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "operator/api/training_job.h"
 #include "operator/base/status.h"
@@ -18,11 +19,14 @@ namespace muster::train {
 absl::StatusOr<std::int64_t> DeviceGptBytes(const MusterCudaModule& module,
                                             const api::ProgramConfig& config);
 
+// cuBLASLt multiplies where it is found, else kernels of our own; `products` tells which, for what all
+// members have to share: "cuBLASLt 130002", or "own products".
 // `host` is the same program for this machine's processors, of which layout, shapes and weights of
 // step 0 are used. `context` outlives what is made. Errors: DeviceGptBytes', or Unavailable with the
 // module's sentence.
 absl::StatusOr<std::unique_ptr<DeviceProgram>> MakeDeviceGpt(device::Context& context,
                                                              const api::ProgramConfig& config,
-                                                             std::unique_ptr<model::Program> host);
+                                                             std::unique_ptr<model::Program> host,
+                                                             std::string* products);
 
 }  // namespace muster::train

@@ -18,12 +18,15 @@
 
 namespace muster::simt {
 
+// The GPUs that tests/worker/device/standin_gpus.h names, until Configure is called.
+Settings SettingsOfEnvironment();
+
 struct Emulator {
   Memory memory;
   std::mutex launching;
 
   std::mutex mutex;
-  Settings settings;
+  Settings settings = SettingsOfEnvironment();
   std::vector<std::string> breaches;
   std::map<const void*, std::size_t> asked_shared_bytes;  // by kernel
   std::map<const void*, int> streams;                     // and their devices

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "tests/worker/cuda/simt/emulator.h"
+#include "tests/worker/device/standin_gpus.h"
 
 namespace muster::simt {
 namespace {
@@ -42,6 +43,14 @@ const Named* Find(cudaError_t error) {
 }
 
 }  // namespace
+
+// What the driver's stand-in names, so that a worker process finds what it was promised.
+Settings SettingsOfEnvironment() {
+  Settings settings;
+  settings.devices = standin::Gpus();
+  settings.device_bytes = standin::GpuBytes();
+  return settings;
+}
 
 Emulator& TheEmulator() {
   static Emulator emulator;

@@ -1,4 +1,4 @@
-// The stand-in as the worker has it: found by MUSTER_NCCL_LIB, with a device that is ready at once.
+// The stand-in as the worker has it: found by MUSTER_NCCL_LIB.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,7 +18,18 @@ namespace muster::nccl {
 // Far above what anything here takes, for a machine that is busy with other things.
 inline constexpr std::chrono::seconds kLongest{30};
 
-inline std::unique_ptr<NcclApi> LoadStandin() {
+// A device on which everything is done as soon as it is asked for.
+inline CudaFunctions ReadyDevice() {
+  CudaFunctions cuda;
+  cuda.event_record = [](void*, void*) { return 0; };
+  cuda.event_query = [](void*) { return 0; };
+  cuda.device_synchronise = [] { return 0; };
+  cuda.get_last_error = [] { return 0; };
+  cuda.error_string = [](int) { return "no error"; };
+  return cuda;
+}
+
+inline std::unique_ptr<NcclApi> LoadStandin(const CudaFunctions& cuda = ReadyDevice()) {
   LibrarySearch search;
   search.get = [](const std::string& name) -> std::optional<std::string> {
     if (name == "MUSTER_NCCL_LIB") return MUSTER_NCCL_STANDIN;
@@ -30,12 +41,6 @@ inline std::unique_ptr<NcclApi> LoadStandin() {
     return nullptr;
   }
   EXPECT_EQ((*library)->version(), 22809);
-  CudaFunctions cuda;
-  cuda.event_record = [](void*, void*) { return 0; };
-  cuda.event_query = [](void*) { return 0; };
-  cuda.device_synchronise = [] { return 0; };
-  cuda.get_last_error = [] { return 0; };
-  cuda.error_string = [](int) { return "no error"; };
   // What was loaded stays, and the interface outlives the Library.
   return (*library)->MakeApi(cuda);
 }
