@@ -90,7 +90,9 @@ TEST(CudaModuleTest, OfEveryArchitectureNoArithmeticMayBeFusedOrApproximated) {
   const std::set<std::string> architectures = NumbersOf((*loaded)->architectures);
   EXPECT_EQ(architectures, (std::set<std::string>{"80", "90", "100"}));
   for (const std::string& architecture : architectures) {
-    for (const std::string source : {"kernels.", "kernels_norm."}) {
+    for (const std::string source :
+         {"kernels.", "kernels_norm.", "kernels_gpt_elements.", "kernels_gpt_embedding.",
+          "kernels_gpt_head.", "kernels_gpt_norm."}) {
       const std::string name = source + architecture + ".ptx";
       std::ifstream file(std::string(MUSTER_CUDA_PTX) + "/" + name);
       std::stringstream text;
