@@ -182,6 +182,21 @@ TEST_F(SimtBlockTest, ALaunchIsToldOfAFailureBeforeItThatNobodyAskedFor) {
   EXPECT_EQ(cuda::Launch(NothingKernel, {1, 1}, nullptr), cudaSuccess);
 }
 
+template <std::size_t kBytes>
+__global__ void DeepKernel(char* out) {
+  volatile char local[kBytes];
+  local[0] = 3;
+  local[kBytes - 1] = 4;
+  *out = static_cast<char>(local[0] + local[kBytes - 1]);
+}
+
+TEST_F(SimtBlockTest, AThreadHasAStackAndDoesNotReachOverIt) {
+  const DeviceArray<char> out({0});
+  EXPECT_EQ(cuda::Launch(DeepKernel<kStackBytes / 2>, {1, 2}, nullptr, out.get()), cudaSuccess);
+  EXPECT_THAT(out.Read(), testing::ElementsAre(7));
+  EXPECT_DEATH((void)cuda::Launch(DeepKernel<kStackBytes * 2>, {1, 2}, nullptr, out.get()), "");
+}
+
 __global__ void AtomicsKernel(int* i, unsigned* u, unsigned long long* l) {
   const int mine = static_cast<int>(threadIdx.x) - 10;
   atomicAdd(&i[0], mine);

@@ -50,7 +50,8 @@ extern "C" void muster_simt_switch(void** saved, void* to);
 namespace muster::simt {
 namespace {
 
-constexpr std::size_t kGuardBytes = 4096;
+// A frame that is too large for what is left of the stack must not reach over it.
+constexpr std::size_t kGuardBytes = std::size_t{1} << 20;
 
 // The one that runs: where a new one learns which it is.
 Fiber* beginning = nullptr;

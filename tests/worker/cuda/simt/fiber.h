@@ -30,7 +30,7 @@ class Fiber {
   void SwitchIn();
   void SwitchOut();
 
-  char* memory_ = nullptr;  // guard page and stack
+  char* memory_ = nullptr;  // what no one may touch, and the stack
   Machine* machine_ = nullptr;
   void (*function_)(void*) = nullptr;
   void* data_ = nullptr;

@@ -11,7 +11,8 @@
 //   - memory of the host given to a kernel; copies in the wrong direction or past an allocation;
 //     writes of a kernel around an allocation, where they touch the 256 bytes on either side (under
 //     AddressSanitizer every access is seen, also the host's to device memory)
-//   - fibers that need more stack than kStackBytes end the process at a guard page
+//
+// A thread that needs more stack than kStackBytes ends the process.
 //
 // What cannot be seen: docs/gpu.md. Thread rule: any thread; launches wait for each other.
 #pragma once
