@@ -55,6 +55,13 @@ class GpuTest(GpuCase):
             self.assert_story(run, clean, [f"--kill {fault}"], (LOSS,), lost=["1.0"])
             self.assert_on_gpus(run, "nccl")
 
+    def test_an_abort_that_never_returns_ends_its_process(self):
+        clean = self.clean(self.manifest(steps=10), GPU)
+        hangs = {**GPU, "MUSTER_STANDIN_NCCL_HANG_ABORT": "1@0"}
+        run = self.run_story(self.manifest(steps=10), "--kill", "worker-1@step=4:in=reduce", env=hangs)
+        self.assertEqual(run.digest, clean.digest)
+        self.assertEqual(run.exited().get("0.0"), 76, run.tail())
+
     def test_a_checkpoint_of_the_device_is_gone_on_from(self):
         manifest = self.manifest(steps=8)
         manifest["spec"]["checkpoint"] = {"everySteps": 2}

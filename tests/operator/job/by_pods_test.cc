@@ -20,7 +20,7 @@ TEST(ByPodsTest, WithOneProcessNothingChanges) {
   MembershipView view = View({{{0, 3}, true, false, false}, {{2, 0}, false, true, true}});
   view.evicted[{1, 1}] = {"Stalled", "why"};
   view.evicted_at[{1, 1}] = Second(5);
-  view.last_words[{1, 1}] = "words";
+  view.last_words[{1, 1}] = {74, "words"};
   EXPECT_EQ(ByPods(view, 1), view);
 }
 
@@ -79,12 +79,12 @@ TEST(ByPodsTest, APodIsEvictedOnlyWithAllItsProcesses) {
   view.evicted_at[{3, 0}] = Second(8);
   // Of pod 2.0 one; the other has never said hello.
   view.evicted[{4, 0}] = {"Stalled", "stuck"};
-  view.last_words[{2, 0}] = "first";
-  view.last_words[{2, 1}] = "second";
+  view.last_words[{2, 0}] = {70, "first"};
+  view.last_words[{2, 1}] = {71, "second"};
   const MembershipView out = ByPods(view, 2);
   EXPECT_EQ(out.evicted, (std::map<MemberId, Verdict>{{{1, 0}, {"HeartbeatTimeout", "no beat"}}}));
   EXPECT_EQ(out.evicted_at, (std::map<MemberId, base::WallTime>{{{1, 0}, Second(9)}}));
-  EXPECT_EQ(out.last_words, (std::map<MemberId, std::string>{{{1, 0}, "second"}}));
+  EXPECT_EQ(out.last_words, (std::map<MemberId, LastWords>{{{1, 0}, {71, "second"}}}));
   EXPECT_EQ(out.lost_processes, (std::map<MemberId, LostProcess>{
                                     {{1, 0}, {{"WorkerKilled", "process 1 of pod 0.0"}, Second(7)}},
                                     {{4, 0}, {{"Stalled", "stuck"}, base::WallTime()}}}));
