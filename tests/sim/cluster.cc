@@ -3,6 +3,9 @@
 
 #include <algorithm>
 
+#include "operator/base/pod_members.h"
+#include "operator/job/by_pods.h"
+
 namespace muster::sim {
 
 Cluster::Cluster(World& w, const Numbers& n, api::TrainingJob j)
@@ -59,6 +62,7 @@ void Cluster::Ended(Worker& worker) {
   if (code && *code != 0 && *code != static_cast<int>(api::ExitCode::kFenced)) {
     world.Violation(worker.name() + " exits with code " + std::to_string(*code));
   }
+  if (job.spec.workers.processes_per_worker > 1) return EndedInPod(id, code);
   world.AfterMicros(500, 30000, [this, id, code] {
     gone_.push_back(id);
     for (job::Pod& pod : pods_) {
@@ -68,6 +72,52 @@ void Cluster::Ended(Worker& worker) {
       if (!code) pod.signal = 9;
       pod.finish_time = world.wall();
     }
+  });
+}
+
+base::MemberId Cluster::PodOf(base::MemberId member) const {
+  return base::PodOf(member, job.spec.workers.processes_per_worker);
+}
+
+std::vector<Worker*> Cluster::SamePod(const Worker& worker) const {
+  std::vector<Worker*> same = Living();
+  std::erase_if(same, [&](const Worker* w) { return PodOf(w->id()) != PodOf(worker.id()); });
+  return same;
+}
+
+void Cluster::KillEvicted(base::MemberId member) {
+  if (job.spec.workers.processes_per_worker == 1) return;
+  world.AfterMicros(500, 50000, [this, member] {
+    for (const auto& w : workers_) {
+      if (w->id() == member && w->alive()) w->Kill();
+    }
+  });
+}
+
+void Cluster::Terminate(Worker& worker, double grace_seconds) {
+  terminated_.insert(PodOf(worker.id()));
+  for (Worker* w : SamePod(worker)) w->Term(grace_seconds);
+}
+
+// As worker/parent/machine.h: what ends with 0 is over, anything else comes again under the next life,
+// and a pod that is told to end makes nothing good.
+void Cluster::EndedInPod(base::MemberId member, std::optional<int> code) {
+  const std::int32_t processes = job.spec.workers.processes_per_worker;
+  const base::MemberId id = PodOf(member);
+  world.AfterMicros(500, 30000, [this, member, code, id, processes] {
+    const auto pod =
+        std::find_if(pods_.begin(), pods_.end(), [&](const job::Pod& p) { return p.member == id; });
+    if (pod == pods_.end()) return;
+    if (!terminated_.contains(id) && code != 0) {
+      StartProcess(*pod, {member.ordinal, member.incarnation + 1});
+      return;
+    }
+    if (++over_[id] < processes) return;
+    gone_.push_back(id);
+    pod->phase = code == 0 ? job::PodPhase::kSucceeded : job::PodPhase::kFailed;
+    pod->exit_code = code;
+    if (!code) pod->signal = 9;
+    pod->finish_time = world.wall();
   });
 }
 
@@ -119,6 +169,7 @@ job::Observed Cluster::Observe(const Coordinator& leader) const {
   view.finishing = snapshot.finishing;
   view.succeeded = snapshot.succeeded;
   view.listening_since = leader.since();
+  view = job::ByPods(std::move(view), job.spec.workers.processes_per_worker);
   return observed;
 }
 
@@ -168,10 +219,22 @@ void Cluster::Create(const job::CreatePod& create) {
   pods_.push_back(pod);
   std::int32_t& newest = incarnations_.try_emplace(create.member.ordinal, -1).first->second;
   newest = std::max(newest, create.member.incarnation);
-  world.AfterMicros(10000, 120000, [this, pod] {
+  const std::int32_t processes = job.spec.workers.processes_per_worker;
+  for (std::int32_t process = 0; process < processes; ++process) {
+    StartProcess(pod, base::MemberOf({pod.member, process, 0}, processes));
+  }
+}
+
+void Cluster::StartProcess(const job::Pod& pod, base::MemberId member) {
+  world.AfterMicros(10000, 120000, [this, pod, member] {
     const bool wanted = std::any_of(pods_.begin(), pods_.end(),
                                     [&](const job::Pod& p) { return p.name == pod.name; });
-    if (wanted) workers_.push_back(std::make_unique<Worker>(*this, pod.member, pod.node));
+    if (!wanted) return;
+    if (!terminated_.contains(pod.member)) {
+      workers_.push_back(std::make_unique<Worker>(*this, member, pod.node));
+    } else if (job.spec.workers.processes_per_worker > 1) {
+      EndedInPod(member, 0);
+    }
   });
 }
 
@@ -184,18 +247,22 @@ void Cluster::Delete(const job::DeletePod& deletion) {
            deletion.message;
   });
   const base::MemberId id = pod->member;
-  auto worker =
-      std::find_if(workers_.begin(), workers_.end(), [&](const auto& w) { return w->id() == id; });
-  Worker* process = worker == workers_.end() ? nullptr : worker->get();
-  if (deletion.force || process == nullptr) {
+  std::vector<Worker*> processes;
+  for (const auto& w : workers_) {
+    if (PodOf(w->id()) == id) processes.push_back(w.get());
+  }
+  if (deletion.force || processes.empty()) {
     pods_.erase(pod);
     gone_.push_back(id);
-    if (process != nullptr) process->Kill();
+    for (Worker* process : processes) process->Kill();
     return;
   }
   pod->deleting = true;
-  process->Term(5);
-  world.After(std::chrono::seconds(5), [process] { process->Kill(); });
+  if (job.spec.workers.processes_per_worker > 1) terminated_.insert(id);
+  for (Worker* process : processes) process->Term(5);
+  world.After(std::chrono::seconds(5), [processes] {
+    for (Worker* process : processes) process->Kill();
+  });
 }
 
 }  // namespace muster::sim

@@ -56,17 +56,31 @@ class Cluster {
   void Restored(Worker& worker, base::Step step);
   void Reported(base::Step step);
 
+  // SIGTERM to the worker's pod: to each of its processes, none of which comes again.
+  void Terminate(Worker& worker, double grace_seconds);
+  // What a pod's parent does when its stream names an evicted process. Pods of one have no parent.
+  void KillEvicted(base::MemberId member);
+  // Living ones of the same pod.
+  std::vector<Worker*> SamePod(const Worker& worker) const;
+
  private:
   void Reconcile();
   job::Observed Observe(const Coordinator& leader) const;
   void Create(const job::CreatePod& create);
   void Delete(const job::DeletePod& deletion);
+  base::MemberId PodOf(base::MemberId member) const;
+  void StartProcess(const job::Pod& pod, base::MemberId member);
+  // What a pod's parent does about the end of a process.
+  void EndedInPod(base::MemberId member, std::optional<int> code);
 
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::unique_ptr<Coordinator>> coordinators_;
   std::vector<job::Pod> pods_;
   std::map<std::int32_t, std::int32_t> incarnations_;
   std::vector<base::MemberId> gone_;  // as the cluster sees it, a moment after the fact
+  // Of pods with several processes: those that are told to end, and how many of each have.
+  std::set<base::MemberId> terminated_;
+  std::map<base::MemberId, std::int32_t> over_;
   std::int32_t reached_ = 0;
 };
 

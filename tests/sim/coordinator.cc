@@ -139,6 +139,7 @@ void Coordinator::Obey(const membership::Command& command) {
           cluster_.Reported(c.step);
         } else if constexpr (std::is_same_v<C, membership::Evicted>) {
           evicted_[c.member] = {c.reason, c.message};
+          cluster_.KillEvicted(c.member);
         } else if constexpr (std::is_same_v<C, membership::DigestMismatch>) {
           world_.Violation("digest mismatch at step " + std::to_string(c.step.value) + ": " +
                            c.message);

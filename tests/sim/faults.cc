@@ -38,7 +38,8 @@ void SecondCoordinator(Cluster& cluster) {
 void Scale(Cluster& cluster) {
   api::WorkersSpec& workers = cluster.job.spec.workers;
   const auto low = static_cast<std::uint64_t>(workers.min_replicas);
-  workers.replicas = static_cast<std::int32_t>(low + cluster.world.Below(8 - low));
+  workers.replicas = static_cast<std::int32_t>(
+      low + cluster.world.Below(static_cast<std::uint64_t>(workers.max_replicas) + 1 - low));
   cluster.world.Trace([&] { return "scale to " + std::to_string(workers.replicas); });
 }
 
@@ -65,12 +66,22 @@ void StrikeWorker(Cluster& cluster, FaultKind kind) {
   }
   if (kind == FaultKind::kTerm) {
     const double grace = 1 + static_cast<double>(world.Below(5));
-    worker->Term(grace);
+    // With one process, the process: its pod is replaced when it has gone.
+    const std::vector<Worker*> all = cluster.SamePod(*worker);
+    if (cluster.job.spec.workers.processes_per_worker == 1) {
+      worker->Term(grace);
+    } else {
+      cluster.Terminate(*worker, grace);
+    }
     Coordinator* leader = cluster.Leader();
     if (leader != nullptr && world.Chance(0.5)) {
-      leader->Post(membership::PodLeaving{worker->id(), base::FromSeconds(grace), "deleted"});
+      for (const Worker* w : all) {
+        leader->Post(membership::PodLeaving{w->id(), base::FromSeconds(grace), "deleted"});
+      }
     }
-    world.After(base::FromSeconds(grace), [worker] { worker->Kill(); });
+    world.After(base::FromSeconds(grace), [all] {
+      for (Worker* w : all) w->Kill();
+    });
   }
   if (kind == FaultKind::kCutOff)
     worker->CutOff(world.Micros(1000, world.Chance(0.5) ? 100000 : 3000000));

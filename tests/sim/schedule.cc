@@ -15,7 +15,15 @@ constexpr std::int64_t kSteps = 30;
 // loop, joins have deadlines of ten. What is not over by then hangs.
 constexpr base::Time kPatience{std::chrono::seconds(150)};
 
-api::TrainingJob DrawJob(World& world, const Numbers& numbers) {
+// Every fourth job has pods of two processes. Not drawn: the others stay what they were.
+void GivePodsTwoProcesses(api::WorkersSpec& workers) {
+  workers.processes_per_worker = 2;
+  workers.max_replicas = 3;
+  workers.replicas = 1 + workers.replicas % 3;
+  workers.min_replicas = std::min(workers.min_replicas, workers.replicas);
+}
+
+api::TrainingJob DrawJob(World& world, const Numbers& numbers, bool two_processes) {
   api::TrainingJob job;
   job.name = "sim";
   job.uid = kJobUid;
@@ -24,6 +32,7 @@ api::TrainingJob DrawJob(World& world, const Numbers& numbers) {
   workers.min_replicas =
       static_cast<std::int32_t>(1 + world.Below(static_cast<std::uint64_t>(workers.replicas)));
   workers.max_replicas = 7;
+  if (two_processes) GivePodsTwoProcesses(workers);
   job.spec.training.steps = kSteps;
   job.spec.training.slots = numbers.slots;
   job.spec.training.seed = numbers.seed;
@@ -47,7 +56,7 @@ ScheduleResult RunSchedule(std::uint64_t seed, std::int32_t count, bool tracing)
   numbers.seed = base::Mix64(seed + 1);
   numbers.slots = static_cast<std::int32_t>(7 + world.Below(4));
   numbers.exact32 = world.Chance(0.4);
-  Cluster cluster(world, numbers, DrawJob(world, numbers));
+  Cluster cluster(world, numbers, DrawJob(world, numbers, seed % 4 == 3));
   const std::vector<Fault> faults = DrawFaults(world, kSteps, count);
 
   ScheduleResult result;
