@@ -115,6 +115,7 @@ BAD = [
     ("spec.program.config.weightDecay", CONFIG, "weightDecay: 11"),
     ("spec.program.config.clip", CONFIG, "clip: -1"),
     ("spec.program.config.dropout", CONFIG, "dropout: 1"),
+    ("spec.program.config.device", CONFIG, "device: gpu"),
     ("spec.program.config.stateBytes", CONFIG, "stateBytes: 4096"),
     ("spec.program.config.stateBytes", GPT, "builtin: bench\n    config: {stateBytes: 11}"),
     ("spec.program.config.slotMilliseconds", CONFIG, "slotMilliseconds: 1"),
@@ -201,7 +202,7 @@ BAD = [
 BAD += [(f"spec.program.config.{name}", GPT, f"builtin: bench\n    config: {{{name}: {value}}}")
         for name, value in [("layers", 4), ("heads", 4), ("width", 128), ("context", 128), ("batch", 1),
                             ("vocabulary", 256), ("learningRate", 0.001), ("warmupSteps", 20), ("weightDecay", 0.1),
-                            ("clip", 1), ("dropout", 0)]]
+                            ("clip", 1), ("dropout", 0), ("device", "cpu")]]
 
 # muster validate wants one spelling; YAML 1.1, which kubectl reads, has more. Everybody must keep telling them apart.
 SPELLING = [

@@ -26,6 +26,7 @@ OTHER = {
     "spec.program.config.context": 64, "spec.program.config.batch": 2, "spec.program.config.vocabulary": 300,
     "spec.program.config.learningRate": 0.002, "spec.program.config.warmupSteps": 1,
     "spec.program.config.weightDecay": 0.2, "spec.program.config.clip": 0.5, "spec.program.config.dropout": 0.1,
+    "spec.program.config.device": "cpu",
     "spec.program.config.stateBytes": 4096, "spec.program.config.slotMilliseconds": 6,
     "spec.program.weights.path": "/m",
     "spec.training.steps": 11, "spec.training.slots": 65, "spec.training.reduction": "Exact32",

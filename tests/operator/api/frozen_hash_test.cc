@@ -31,6 +31,8 @@ const Edit kFixed[] = {
     {"spec.program.config.weightDecay", [](auto& s) { s.program.config.weight_decay = 0.02; }},
     {"spec.program.config.clip", [](auto& s) { s.program.config.clip = 0; }},
     {"spec.program.config.dropout", [](auto& s) { s.program.config.dropout = 0.2; }},
+    {"spec.program.config.device",
+     [](auto& s) { s.program.config.device = DeviceRequest::kCpu; }},
     {"spec.program.weights.path", [](auto& s) { s.program.weights.path = "/models/other"; }},
     {"spec.training.steps", [](auto& s) { s.training.steps = 301; }},
     {"spec.training.slots", [](auto& s) { s.training.slots = 65; }},

@@ -122,7 +122,9 @@ const Bad kBad[] = {
     {"heads: 4", "stateBytes: 4096",
      "f:12: spec.program.config.stateBytes: does not belong to program gpt, which knows layers, "
      "heads, width, context, batch, vocabulary, learningRate, warmupSteps, weightDecay, clip, "
-     "dropout"},
+     "dropout, device"},
+    {"heads: 4", "device: gpu",
+     "f:12: spec.program.config.device: gpu is not allowed: one of auto, cpu and cuda"},
     {"heads: 4", "stateBytes: 11",
      "f:12: spec.program.config.stateBytes: 11 is not allowed: an integer from 12 to "
      "1099511627776*"},

@@ -334,7 +334,7 @@ class StartWeightsTest : public ::testing::Test {
   // Hello and Warm of a member that has read these weights; whether it was refused, and why.
   std::string Join(int ordinal, const std::string& read) {
     rig_->Hello(M(ordinal)).Take();
-    api::Warm warm{"host:1", "SkylakeX", "data", 10, 2.1, read};
+    api::Warm warm{"host:1", "SkylakeX", "data", 10, 2.1, "cpu", read};
     rig_->Say(M(ordinal), warm, "Warm");
     const auto commands = rig_->Take();
     for (const auto& view : Said<api::InstallView>(commands)) seen_ = view.view.members.size();

@@ -102,14 +102,16 @@ TEST_F(LaunchedModuleTest, AKindThatIsNoneIsRefused) {
                             reinterpret_cast<MusterCudaFolds*>(out), message()),
             1);
   EXPECT_EQ(text(), "launch of update" + invalid);
-  // Floats are neither quantised nor have they a checksum.
+  EXPECT_EQ(module().squares(context(), &sums, 1, reinterpret_cast<double*>(out), message()), 1);
+  EXPECT_EQ(text(), "launch of squares" + invalid);
+  EXPECT_EQ(module().quantise_add(context(), f, &sums, 1, 1,
+                                  reinterpret_cast<MusterCudaTold*>(out), message()),
+            1);
+  EXPECT_EQ(text(), "launch of quantise_add" + invalid);
+  // Floats have no checksum.
   for (sums.kind = MUSTER_CUDA_FLOAT; sums.kind <= 3; ++sums.kind) {
     EXPECT_EQ(module().checksum(context(), &sums, out, message()), 1);
     EXPECT_EQ(text(), "launch of checksum" + invalid);
-    EXPECT_EQ(module().quantise_add(context(), f, &sums, 1, 1,
-                                    reinterpret_cast<MusterCudaTold*>(out), message()),
-              1);
-    EXPECT_EQ(text(), "launch of quantise_add" + invalid);
   }
   EXPECT_EQ(Down(out, 3), std::vector<std::uint64_t>(3)) << "nothing was computed";
 }

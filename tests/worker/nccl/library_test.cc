@@ -1,6 +1,8 @@
 // Where NCCL is looked for, what is refused, and how its C functions are called.
 #include "worker/nccl/library.h"
 
+#include <unistd.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -18,7 +20,7 @@ class LibraryTest : public testing::Test {
  protected:
   LibraryTest() {
     root_ = fs::path(testing::TempDir()) /
-            (std::string("muster-nccl-") +
+            ("muster-nccl-" + std::to_string(getpid()) + "-" +
              testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::remove_all(root_);
     fs::create_directories(root_);
