@@ -104,8 +104,8 @@ TEST_F(LaunchedModuleTest, AKindThatIsNoneIsRefused) {
   EXPECT_EQ(text(), "launch of update" + invalid);
   EXPECT_EQ(module().squares(context(), &sums, 1, reinterpret_cast<double*>(out), message()), 1);
   EXPECT_EQ(text(), "launch of squares" + invalid);
-  EXPECT_EQ(module().quantise_add(context(), f, &sums, 1, 1,
-                                  reinterpret_cast<MusterCudaTold*>(out), message()),
+  EXPECT_EQ(module().quantise_add(context(), f, &sums, 1, 1, reinterpret_cast<MusterCudaTold*>(out),
+                                  message()),
             1);
   EXPECT_EQ(text(), "launch of quantise_add" + invalid);
   // Floats have no checksum.

@@ -1,10 +1,9 @@
 // Where NCCL is looked for, what is refused, and how its C functions are called.
 #include "worker/nccl/library.h"
 
-#include <unistd.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
