@@ -8,6 +8,7 @@
 #include "worker/device/identity.h"
 #include "worker/device/memory.h"
 #include "worker/device/module.h"
+#include "worker/device/peak.h"
 #include "worker/train/device_gpt.h"
 
 namespace muster::app {
@@ -80,6 +81,7 @@ AcceleratorChoice TakeGpu(const AcceleratorRequest& request, const MusterCudaMod
     choice.refusal = Refuse(ExitCode::kNoDevice, status);
     return choice;
   }
+  choice.taken.peak_flops = device::PeakFlops(gpu.product);
   choice.taken.description = Describe(gpu, module, choice.taken, request.spec.training.reduction);
   return choice;
 }

@@ -23,6 +23,7 @@ namespace muster::app {
 struct Accelerator {
   std::string description = "cpu";           // api::Warm::device
   std::string reason;                        // why this one, for the log
+  std::optional<double> peak_flops;          // device::PeakFlops
   std::unique_ptr<device::Context> context;  // null: the CPU
   device::Event done;
   std::unique_ptr<nccl::Library> library;

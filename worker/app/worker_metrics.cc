@@ -40,6 +40,13 @@ void WorkerMetrics::Phase(const std::string& phase, double seconds) {
       .Increment(seconds);
 }
 
+void WorkerMetrics::DevicePeak(double flops_per_second) {
+  metrics_
+      .MakeGauge("muster_worker_device_peak_flops",
+                 "Dense bfloat16 operations a second that the device's vendor states.")
+      .Set(flops_per_second);
+}
+
 void WorkerMetrics::SlotComputed(const model::ModelFlops& flops) const {
   slots_.Increment();
   flops_.Increment(flops.llmc);

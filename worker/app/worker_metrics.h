@@ -26,6 +26,8 @@ class WorkerMetrics {
   void ReducedBytes(double bytes) const { reduced_bytes_.Increment(bytes); }
   void PeerRefused() const { refused_.Increment(); }
   void SlotComputed(const model::ModelFlops& flops) const;
+  // Once, of a device whose peak is known: without it there is no series.
+  void DevicePeak(double flops_per_second);
 
  private:
   runtime::Metrics metrics_;
