@@ -14,9 +14,20 @@ namespace {
 
 constexpr std::string_view kConfig = "spec.program.config.";
 
-// A number's default as CEL writes a constant of the field's type.
+// A text as CEL writes it.
+std::string Quoted(const std::string& text) {
+  std::string out = "'";
+  for (char c : text) {
+    if (c == '\'' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "'";
+}
+
+// A default as CEL writes a constant of the field's type.
 std::string Constant(const Field& field) {
   std::string text = field.default_text;
+  if (field.type == FieldType::kEnum) return Quoted(text);
   const bool whole = text.find_first_of(".e") == std::string::npos;
   return field.type == FieldType::kNumber && whole ? text + ".0" : text;
 }
@@ -33,16 +44,6 @@ std::string OrDefault(const std::string& root, const Field& field) {
 std::string ConfigOf(const char* name) {
   const Field& field = *FindField(std::string(kConfig) + name);
   return OrElse("self.config." + std::string(name), Constant(field));
-}
-
-// A text as CEL writes it.
-std::string Quoted(const std::string& text) {
-  std::string out = "'";
-  for (char c : text) {
-    if (c == '\'' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "'";
 }
 
 // The sentence of `muster validate`: "5 is not allowed: at most replicas, which is 4". `values` are

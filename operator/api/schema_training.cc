@@ -58,6 +58,7 @@ void AddGptRows(std::vector<Field>& rows) {
           "workers of a job compute on the same kind.")
           .At(CONFIG(device))
           .OneOf({"auto", "cpu", "cuda"})
+          .OnlyWhereSet()
           .Of(Builtin::kGpt)
           .Changes(Change::kUntilStart)
           .Take());

@@ -136,7 +136,9 @@ TEST(FrozenHashTest, DoesNotDependOnHowASpecWasSpelt) {
 // A running job keeps its hash in its status: the next release must find the same.
 TEST(FrozenHashTest, StaysWhatEarlierReleasesWrote) {
   TrainingJobSpec full = FullSpec();
-  full.program.weights = {};  // was not there then
+  // Were not there then.
+  full.program.weights = {};
+  full.program.config.device = {};
   EXPECT_EQ(FrozenHash(full), "ac90ab4496917d3fa618f777341638df1c3316539b02bb0a608ef9d0e51babda");
   EXPECT_EQ(FrozenHash(TrainingJobSpec()),
             "90e10e37001d26c0e19b675feeb39f6d789edcd7ee14351752627fa6818eeb32");
