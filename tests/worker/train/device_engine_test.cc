@@ -122,7 +122,7 @@ TEST_F(DeviceEngineTest, SumsReducedInTheDevicesMemoryAreTheSame) {
     std::vector<Member> all;
     for (int m = 0; m < 2; ++m) {
       all.emplace_back(reduction, -1, Poison{}, OnDevice());
-      all.back().on_device = true;
+      all.back().device = context_.get();
     }
     std::vector<std::uint64_t> digests;
     for (std::int64_t step = 1; step <= 4; ++step) {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "worker/device/context.h"
 #include "worker/train/host_engine.h"
 #include "worker/train/trainer.h"
 
@@ -100,7 +101,7 @@ class Member {
     trainer->MakeFresh();
   }
   std::unique_ptr<Trainer> trainer;
-  bool on_device = false;  // reduces in the device's memory, which is the emulator's
+  device::Context* device = nullptr;  // set: its sums are reduced in the device's memory
 
  private:
   std::unique_ptr<data::Dataset> dataset_;
@@ -128,29 +129,49 @@ void Combine(std::span<std::byte> out, std::span<const std::byte> in, bool max) 
   }
 }
 
-// What the ring does.
+// A member's input of a reduction, wherever it lies, and its place for the result.
+inline std::vector<std::byte> InputOf(const Member& member, const ReduceVector& vector) {
+  std::vector<std::byte> bytes(vector.in.size());
+  if (vector.on_device) {
+    member.device->ToHost(vector.in.data(), bytes);
+  } else {
+    std::memcpy(bytes.data(), vector.in.data(), bytes.size());
+  }
+  return bytes;
+}
+inline void SetOutput(const Member& member, const ReduceVector& vector,
+                      const std::vector<std::byte>& bytes) {
+  if (vector.on_device) {
+    member.device->ToDevice(bytes, vector.out.data());
+  } else {
+    std::memcpy(vector.out.data(), bytes.data(), bytes.size());
+  }
+}
+
+// What the ring does, or NCCL with what lies on a device.
 inline void AllReduce(std::vector<Member>& members) {
   std::vector<std::vector<ReduceVector>> all;
-  for (auto& m : members) all.push_back(m.trainer->PrepareReduction({}, m.on_device));
+  for (auto& m : members) all.push_back(m.trainer->PrepareReduction({}, m.device != nullptr));
   for (std::size_t v = 0; v < all[0].size(); ++v) {
-    std::vector<std::byte> sum(all[0][v].in.begin(), all[0][v].in.end());
+    std::vector<std::byte> sum = InputOf(members[0], all[0][v]);
     for (std::size_t m = 1; m < all.size(); ++m) {
+      const std::vector<std::byte> in = InputOf(members[m], all[m][v]);
       switch (all[m][v].kind) {
         case ReduceVector::Kind::kInt64Sum:
-          Combine<std::int64_t>(sum, all[m][v].in, false);
+          Combine<std::int64_t>(sum, in, false);
           break;
         case ReduceVector::Kind::kInt32Sum:
-          Combine<std::int32_t>(sum, all[m][v].in, false);
+          Combine<std::int32_t>(sum, in, false);
           break;
         case ReduceVector::Kind::kFloatSum:
-          Combine<float>(sum, all[m][v].in, false);
+          Combine<float>(sum, in, false);
           break;
         case ReduceVector::Kind::kInt32Max:
-          Combine<std::int32_t>(sum, all[m][v].in, true);
+          Combine<std::int32_t>(sum, in, true);
           break;
       }
     }
-    for (auto& vectors : all) std::memcpy(vectors[v].out.data(), sum.data(), sum.size());
+    for (std::size_t m = 0; m < all.size(); ++m) SetOutput(members[m], all[m][v], sum);
   }
 }
 
