@@ -135,7 +135,9 @@ void Worker::ReportBrokenRing(base::Epoch epoch, const absl::Status& status) {
       Push(session::PeerReset{epoch, *peer, base::Message(status)});
     }
   }
-  Push(session::ReduceAborted{epoch});
+  const bool unnamed = job_->accelerator.link != nullptr && absl::IsUnavailable(status) &&
+                       ring_ != nullptr && !ring_->broken_peer();
+  Push(session::ReduceAborted{epoch, unnamed ? base::Message(status) : std::string()});
 }
 
 void Worker::On(const session::Reduce& c) {

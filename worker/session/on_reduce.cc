@@ -53,7 +53,12 @@ void Session::State::OnReduceAborted(const ReduceAborted& event) {
   const bool expected = collective_void;
   collective_void = false;
   // Nobody told us to abort: the ring broke under it. The sums are kept; a view will follow.
-  if (!expected && InView() && ring == Ring::kReady) RingLost({});
+  if (expected || !InView() || ring != Ring::kReady) return;
+  RingLost({});
+  if (event.broken.empty()) return;
+  // Nobody has died, so nobody else will interrupt the view: this member says that it is broken.
+  suspect_report = api::Suspect{event.epoch, config.member, api::Evidence::kTimeout, event.broken};
+  Tell(*suspect_report);
 }
 
 }  // namespace muster::session

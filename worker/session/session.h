@@ -144,6 +144,8 @@ struct Reduced {
 // result or this.
 struct ReduceAborted {
   base::Epoch epoch;
+  // It broke and nobody can be named for it (NCCL's errors name no peer); empty otherwise.
+  std::string broken = {};
 };
 // Whole, verified and swapped in. AbortRing ends a FetchState too; one that was already complete is
 // still reported.

@@ -173,6 +173,15 @@ TEST_F(FailureTest, RepeatedInterruptAndViewAreAnsweredAgain) {
                           "Send Ready e1 committed=0 kept=s1{}"));
 }
 
+// As with NCCL between members that all live: without a word of theirs nobody would form another view.
+TEST_F(FailureTest, ABreakThatNobodyIsToBlameForIsTold) {
+  EXPECT_THAT(b.Do(ReduceAborted{base::Epoch(1), "ncclRemoteError"}), IsEmpty())
+      << "no reduction was on its way";
+  b.Slots({0, 1, 2});
+  EXPECT_THAT(b.Do(ReduceAborted{base::Epoch(1), "ncclRemoteError"}),
+              ElementsAre("Send Suspect e1 0.0"));
+}
+
 TEST_F(FailureTest, BrokenPeerIsSuspectedUnlessInterrupted) {
   EXPECT_THAT(b.Do(PeerReset{base::Epoch(1), Id(1), "reset"}), ElementsAre("Send Suspect e1 1.0"));
   EXPECT_THAT(b.Slots({0, 1, 2}), IsEmpty()) << "no reduction over a broken ring";
