@@ -84,12 +84,13 @@ inline void ExpectNear(const std::vector<float>& actual, const std::vector<doubl
   }
 }
 
-// What the emulator makes free, in three ways: a kernel without a race has the same bits in all.
+// What the emulator makes free, in four ways: a kernel without a race has the same bits in all.
 inline std::vector<simt::Settings> Orders() {
-  std::vector<simt::Settings> orders(3);
+  std::vector<simt::Settings> orders(4);
   orders[1].blocks = orders[1].threads = simt::Order::kDescending;
   orders[2].blocks = orders[2].threads = simt::Order::kShuffled;
   orders[2].seed = 7;
+  orders[3].by_warps = true;
   return orders;
 }
 

@@ -103,6 +103,18 @@ void Block::Resume(unsigned thread) {
   warps_[thread / 32].here &= ~(1u << thread % 32);
 }
 
+bool Block::ResumeAll(const unsigned* threads, std::size_t count) {
+  bool moved = false;
+  for (std::size_t i = 0; i < count; ++i) {
+    const unsigned thread = threads[i];
+    if (threads_[thread].state != State::kReady) continue;
+    moved = true;
+    Resume(thread);
+    if (breach_) return false;
+  }
+  return moved;
+}
+
 std::optional<std::string> Block::Run(uint3 index) {
   index_ = now.block = index;
   at_barrier_ = 0;
@@ -117,12 +129,16 @@ std::optional<std::string> Block::Run(uint3 index) {
   }
   std::vector<unsigned> order;
   PutInOrder(settings_.threads, settings_.seed, ++turn_, count_, order);
+  // How many have their turn before the first of them has it again.
+  const std::size_t together = settings_.by_warps ? 32 : count_;
   for (bool moved = true; moved;) {
     moved = false;
-    for (const unsigned thread : order) {
-      if (threads_[thread].state != State::kReady) continue;
-      moved = true;
-      Resume(thread);
+    for (std::size_t first = 0; first < count_; first += together) {
+      const std::size_t count = std::min<std::size_t>(together, count_ - first);
+      while (ResumeAll(order.data() + first, count)) {
+        moved = true;
+        if (!settings_.by_warps) break;
+      }
       if (breach_) return breach_;
     }
     if (settings_.threads == Order::kShuffled) {

@@ -56,6 +56,8 @@ class Block {
 
   static void RunThread(void* block);
   void Resume(unsigned thread);
+  // False: none of these can go on, or a breach.
+  bool ResumeAll(const unsigned* threads, std::size_t count);
   void Wait();
   [[noreturn]] void FailForAbsent(const Place& place, unsigned mask);
   bool AllCame(unsigned first, unsigned mask, const Place& place) const;

@@ -44,6 +44,44 @@ TEST_F(SimtBlockTest, ABarrierHoldsAndAMissingOneIsSeenInTheOrder) {
   EXPECT_NE(without[0], without[1]);
 }
 
+// A tile that is filled, read by all and filled again: the second barrier keeps who is done from
+// filling it while others read.
+template <bool Waits>
+__global__ void RefillKernel(const int* in, int* out) {
+  __shared__ int tile[64];
+  int sum = 0;
+  for (int round = 0; round < 3; ++round) {
+    tile[threadIdx.x] = in[round * 64 + static_cast<int>(threadIdx.x)];
+    __syncthreads();
+    for (int i = 0; i < 64; ++i) {
+      __syncwarp();
+      sum = sum * 3 + tile[i];
+    }
+    if (Waits) __syncthreads();
+  }
+  out[threadIdx.x] = sum;
+}
+
+std::vector<int> Refilled(void (*kernel)(const int*, int*)) {
+  std::vector<int> values(3 * 64);
+  std::iota(values.begin(), values.end(), 1);
+  const DeviceArray<int> in(values), out(std::vector<int>(64));
+  EXPECT_EQ(cuda::Launch(kernel, {1, 64}, nullptr, in.get(), out.get()), cudaSuccess);
+  return out.Read();
+}
+
+TEST_F(SimtBlockTest, ABarrierThatKeepsALeaderBackIsMissed) {
+  const std::vector<int> right = Refilled(RefillKernel<true>);
+  std::vector<std::vector<int>> with, without;
+  for (const Settings& settings : AllOrders()) {
+    Configure(settings);
+    with.push_back(Refilled(RefillKernel<true>));
+    if (settings.by_warps) without.push_back(Refilled(RefillKernel<false>));
+  }
+  EXPECT_THAT(with, testing::Each(testing::Eq(right)));
+  EXPECT_THAT(without, testing::Each(testing::Ne(right)));
+}
+
 __global__ void LeavesKernel() {
   if (threadIdx.x == 5) return;
   __syncthreads();

@@ -16,14 +16,18 @@
 
 namespace muster::simt {
 
-// Blocks and threads in each direction and mixed: what differs between them was a race.
+// Blocks and threads in each direction and mixed, and warps that do not march evenly: what differs
+// between them was a race.
 inline std::vector<Settings> AllOrders() {
-  std::vector<Settings> all(4);
+  std::vector<Settings> all(6);
   all[1].blocks = all[1].threads = Order::kDescending;
   all[2].blocks = all[2].threads = Order::kShuffled;
-  all[3].blocks = Order::kDescending;
-  all[3].threads = Order::kShuffled;
-  all[3].seed = 7;
+  all[3].by_warps = true;
+  all[4].threads = Order::kDescending;
+  all[4].by_warps = true;
+  all[5].blocks = Order::kDescending;
+  all[5].threads = Order::kShuffled;
+  all[5].seed = 7;
   return all;
 }
 

@@ -30,6 +30,9 @@ struct Settings {
   Order blocks = Order::kAscending;
   Order threads = Order::kAscending;  // of a block; shuffled anew whenever all have had their turn
   std::uint64_t seed = 1;             // of what is shuffled
+  // A warp goes as far as it can before another one has its turn: the last to come to a barrier is
+  // at the next one before the others have begun. Otherwise all march evenly.
+  bool by_warps = false;
   int devices = 1;
   std::size_t device_bytes = std::size_t{16} << 30;
   // What a block may have after cudaFuncSetAttribute: the least of the GPUs that the module has
