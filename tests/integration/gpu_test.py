@@ -62,6 +62,15 @@ class GpuTest(GpuCase):
         self.assertEqual(run.digest, clean.digest)
         self.assertEqual(run.exited().get("0.0"), 76, run.tail())
 
+    def test_two_processes_a_worker_and_a_worker_killed(self):
+        manifest = self.manifest(replicas=1, steps=10)
+        manifest["spec"]["training"]["slots"] = 8
+        alone = self.clean(manifest, GPU)
+        manifest["spec"]["workers"] = {"replicas": 2, "maxReplicas": 2, "processesPerWorker": 2}
+        run = self.run_story(manifest, "--kill", "worker-1@step=4", env=GPU)
+        self.assertEqual(run.digest, alone.digest)
+        self.assertEqual(run.status["members"], "4/4", run.tail())
+
     def test_a_checkpoint_of_the_device_is_gone_on_from(self):
         manifest = self.manifest(steps=8)
         manifest["spec"]["checkpoint"] = {"everySteps": 2}
