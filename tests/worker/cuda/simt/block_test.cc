@@ -49,17 +49,17 @@ TEST_F(SimtBlockTest, ABarrierHoldsAndAMissingOneIsSeenInTheOrder) {
 template <bool Waits>
 __global__ void RefillKernel(const int* in, int* out) {
   __shared__ int tile[64];
-  int sum = 0;
+  unsigned sum = 0;  // wraps
   for (int round = 0; round < 3; ++round) {
     tile[threadIdx.x] = in[round * 64 + static_cast<int>(threadIdx.x)];
     __syncthreads();
     for (int i = 0; i < 64; ++i) {
       __syncwarp();
-      sum = sum * 3 + tile[i];
+      sum = sum * 3 + static_cast<unsigned>(tile[i]);
     }
     if (Waits) __syncthreads();
   }
-  out[threadIdx.x] = sum;
+  out[threadIdx.x] = static_cast<int>(sum);
 }
 
 std::vector<int> Refilled(void (*kernel)(const int*, int*)) {
