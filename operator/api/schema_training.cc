@@ -54,8 +54,8 @@ void AddGptRows(std::vector<Field>& rows) {
           .Take());
   rows.push_back(
       Row("spec.program.config.device", FieldType::kEnum,
-          "What workers compute on. auto: a GPU where the pod has one, else the CPU. All "
-          "workers of a job compute on the same kind.")
+          "What workers compute on. auto: a GPU where the pod has one and the image has CUDA, "
+          "else the CPU. All workers of a job compute on the same kind.")
           .At(CONFIG(device))
           .OneOf({"auto", "cpu", "cuda"})
           .OnlyWhereSet()

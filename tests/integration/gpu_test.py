@@ -98,6 +98,16 @@ class NoGpuTest(GpuCase):
         self.refused(75, "/nowhere-nccl.so", {**GPU, "MUSTER_NCCL_LIB": "/nowhere-nccl.so"})
         self.refused(77, "of GPU memory", {**GPU, "MUSTER_STANDIN_GPU_BYTES": str(1 << 30)})
 
+    def test_auto_takes_the_cpu_where_the_installation_has_no_cuda(self):
+        # A machine with a GPU and the build of the README, which has no module.
+        driver = {"LD_LIBRARY_PATH": GPU["LD_LIBRARY_PATH"]}
+        run = self.run_story(self.manifest(replicas=1, device="auto", transport="auto"), env=driver)
+        for text in run.logs().values():
+            self.assertRegex(text, "computes on cpu .*this installation has no CUDA module")
+        self.refused(75, "the CUDA module cannot be used", driver)
+        self.refused(75, "the CUDA module cannot be used", {**driver, "MUSTER_CUDA_MODULE": "/nowhere.so"},
+                     device="auto")
+
     def test_auto_takes_the_cpu_where_there_is_no_gpu(self):
         run = self.run_story(self.manifest(replicas=1, device="auto", transport="auto"))
         for text in run.logs().values():

@@ -116,6 +116,13 @@ AcceleratorChoice TakeAccelerator(const AcceleratorRequest& request) {
   if (request.spec.program.builtin != api::Builtin::kGpt) {
     return TakeCpu(request, "only the builtin gpt runs on GPUs");
   }
+  // Built or packed without CUDA: then a GPU of this machine is nothing that is broken.
+  std::error_code unreadable;
+  if (request.spec.program.config.device == api::DeviceRequest::kAuto && !request.module_named &&
+      !std::filesystem::exists(request.module_path, unreadable)) {
+    return TakeCpu(request,
+                   "this installation has no CUDA module: there is no " + request.module_path);
+  }
   const device::DriverFindings driver = device::LookForGpus();
   const auto loaded = device::LoadModule(request.module_path);
   device::Needs needs;

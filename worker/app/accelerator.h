@@ -34,9 +34,10 @@ struct Accelerator {
 struct AcceleratorRequest {
   api::TrainingJobSpec spec;
   std::int64_t parameters = 0;
-  int process = 0;          // of the pod, from 0: each takes a GPU of its own
-  bool share_gpus = false;  // device::Needs::share
-  std::string module_path;  // of libmuster_cuda.so
+  int process = 0;            // of the pod, from 0: each takes a GPU of its own
+  bool share_gpus = false;    // device::Needs::share
+  std::string module_path;    // of libmuster_cuda.so
+  bool module_named = false;  // by whoever started the worker: then it has to be there
   // Ends the process with this code; does not return. For faults of a device that was taken.
   std::function<void(api::ExitCode code, const std::string& sentence)> end;
 };

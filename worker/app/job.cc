@@ -73,6 +73,7 @@ bool TakeDevice(Job& job, const model::Program& program, const WorkerOptions& op
   request.process = options.process;
   request.share_gpus = options.share_gpus;
   request.module_path = ModulePath(options.cuda_module);
+  request.module_named = !options.cuda_module.empty();
   request.end = [&log](api::ExitCode code, const std::string& sentence) {
     log.Error("device", sentence);
     _exit(static_cast<int>(code));  // destructors would wait for a device that does not answer
