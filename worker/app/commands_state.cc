@@ -71,12 +71,28 @@ void Worker::On(const session::ServeState& c) {
   state.digest = c.digest;
   state.header = train::EncodeHeader(job_->trainer->header());
   if (job_->step_lines != nullptr) state.beside = job_->step_lines->Newest();
-  state.regions = job_->trainer->engine().ServeRegions();
   breakpoints_.At("transfer", c.step);
-  job_->server->Serve(std::move(state));
+  if (job_->accelerator.context == nullptr) {
+    state.regions = job_->trainer->engine().ServeRegions();
+    job_->server->Serve(std::move(state));
+    return;
+  }
+  // A device is the training lane's, which may be in the midst of a slot; and by the time that it has
+  // copied the state, nobody may want it any more.
+  {
+    std::lock_guard lock(serve_mutex_);
+    may_serve_ = true;
+  }
+  training_.Post([this, state = std::move(state)]() mutable {
+    state.regions = job_->trainer->engine().ServeRegions();
+    std::lock_guard lock(serve_mutex_);
+    if (may_serve_) job_->server->Serve(std::move(state));
+  });
 }
 
 void Worker::On(const session::StopServing&) {
+  std::lock_guard lock(serve_mutex_);
+  may_serve_ = false;
   if (job_ != nullptr) job_->server->StopServing();
 }
 

@@ -149,6 +149,8 @@ class Worker {
   std::shared_ptr<comm::AbortFlag> ring_flag_;  // communicator lane: of ring_'s view
   std::atomic<bool> has_reduced_on_device_{false};
   base::Time last_applied_;  // training lane
+  std::mutex serve_mutex_;
+  bool may_serve_ = false;  // guarded by serve_mutex_: a device's state, not stopped since
   std::mutex checkpoint_mutex_;
   std::map<base::Step, CopiedState> copied_states_;  // guarded by checkpoint_mutex_
 
