@@ -1,36 +1,15 @@
 #include "worker/cuda/kernels.h"
 
 #include "worker/cuda/adamw.h"
+#include "worker/cuda/grid.h"
 #include "worker/cuda/launch.h"
 
 namespace muster::cuda {
 namespace {
 
-// All passes wait for memory: enough threads to have many loads in flight on every GPU that is
-// supported, and so few blocks that the atomics at their ends do not count.
-constexpr int kThreads = 256;
-constexpr std::int64_t kMostBlocks = 1024;
-constexpr unsigned kAllLanes = 0xffffffffu;
-
-Grid GridFor(std::int64_t length) {
-  const std::int64_t blocks = (length + kThreads - 1) / kThreads;
-  Grid grid;
-  grid.blocks = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
-  grid.threads = kThreads;
-  return grid;
-}
-
-__device__ Share MyShare(std::int64_t length) {
-  Share share;
-  share.first = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  share.stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  share.count = length;
-  return share;
-}
-
 // Mod 2^64, so the order in which blocks add cannot be seen. All threads of the warp take part.
 __device__ void AddToTotal(std::uint64_t mine, std::uint64_t* total) {
-  for (int lanes = 16; lanes > 0; lanes /= 2) mine += __shfl_down_sync(kAllLanes, mine, lanes);
+  for (int lanes = 16; lanes > 0; lanes /= 2) mine += __shfl_down_sync(kWholeWarp, mine, lanes);
   if (threadIdx.x % 32 == 0) {
     atomicAdd(reinterpret_cast<unsigned long long*>(total), static_cast<unsigned long long>(mine));
   }
@@ -42,12 +21,7 @@ __global__ void QuantiseAddKernel(const float* gradient, MusterCudaSums sums, Sc
   const Told told = QuantiseAdd(gradient, static_cast<Int*>(sums.device_sums), MyShare(sums.length),
                                 sums.index, to);
   AddToTotal(told.checksum, &total->checksum);
-  const unsigned flags = __reduce_or_sync(kAllLanes, told.flags);
-  const unsigned max_abs = __reduce_max_sync(kAllLanes, told.max_abs);
-  if (threadIdx.x % 32 == 0) {
-    if (flags != 0) atomicOr(&total->flags, flags);
-    atomicMax(&total->max_abs, max_abs);
-  }
+  MergeFlags(told, total);
 }
 
 template <typename Sum>
