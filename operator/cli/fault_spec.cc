@@ -17,9 +17,10 @@ using local::FaultPhase;
 using local::TargetKind;
 
 constexpr std::pair<std::string_view, FaultPhase> kPhases[] = {
-    {"forward", FaultPhase::kForward}, {"reduce", FaultPhase::kReduce},
-    {"commit", FaultPhase::kCommit},   {"checkpoint", FaultPhase::kCheckpoint},
-    {"rebuild", FaultPhase::kRebuild}, {"transfer", FaultPhase::kTransfer},
+    {"forward", FaultPhase::kForward},       {"overlap", FaultPhase::kOverlap},
+    {"reduce", FaultPhase::kReduce},         {"commit", FaultPhase::kCommit},
+    {"checkpoint", FaultPhase::kCheckpoint}, {"rebuild", FaultPhase::kRebuild},
+    {"transfer", FaultPhase::kTransfer},
 };
 
 std::string_view Option(FaultKind kind) {
@@ -107,7 +108,8 @@ absl::Status ReadPhase(std::string_view text, Fault& fault) {
     return absl::OkStatus();
   }
   return Wrong(fault, Quoted(text) +
-                          " is no phase: forward, reduce, commit, checkpoint, rebuild or transfer");
+                          " is no phase: forward, overlap, reduce, commit, checkpoint, rebuild or "
+                          "transfer");
 }
 
 absl::Status ReadFor(std::string_view text, Fault& fault) {

@@ -33,8 +33,8 @@ FAULT is TARGET@WHEN[:in=PHASE][:for=TIME]
           coordinator  for --kill only; it is started again at once while training goes on
   WHEN    step=N       when step N-1 is first committed
           time=10s     so long after the start
-  :in=    forward, reduce, commit, checkpoint, rebuild or transfer: the target stops there first, so
-          that the fault lands in that phase
+  :in=    forward, overlap, reduce, commit, checkpoint, rebuild or transfer: the target stops there
+          first, so that the fault lands in that phase
   :for=   with --stop: it wakes after that time; without, never
 
 Examples:

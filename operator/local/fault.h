@@ -22,7 +22,7 @@ enum class FaultKind {
 
 enum class TargetKind { kWorker, kNode, kCoordinator, kJob };
 
-enum class FaultPhase { kForward, kReduce, kCommit, kCheckpoint, kRebuild, kTransfer };
+enum class FaultPhase { kForward, kOverlap, kReduce, kCommit, kCheckpoint, kRebuild, kTransfer };
 std::string_view ToString(FaultPhase phase);
 
 // When a fault is due. Exactly one of the two is set.

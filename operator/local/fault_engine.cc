@@ -53,6 +53,8 @@ std::string_view ToString(FaultPhase phase) {
   switch (phase) {
     case FaultPhase::kForward:
       return "forward";
+    case FaultPhase::kOverlap:
+      return "overlap";
     case FaultPhase::kReduce:
       return "reduce";
     case FaultPhase::kCommit:

@@ -49,11 +49,23 @@ class GpuTest(GpuCase):
 
     def test_a_kill_in_each_phase(self):
         clean = self.clean(self.manifest(steps=10), GPU)
-        for phase in ("forward", "reduce", "commit"):
+        for phase in ("forward", "overlap", "reduce", "commit"):
             fault = f"worker-1@step=4:in={phase}"
             run = self.run_story(self.manifest(steps=10), "--kill", fault, env=GPU)
             self.assert_story(run, clean, [f"--kill {fault}"], (LOSS,), lost=["1.0"])
             self.assert_on_gpus(run, "nccl")
+
+    def test_a_kill_between_two_parts_of_an_overlapped_sum(self):
+        alone = {}
+        for replicas, reduction in ((2, "Exact32"), (4, "Exact32"), (4, "Exact64")):
+            manifest = self.manifest(replicas=replicas, steps=8, reduction=reduction)
+            fault = "worker-1@step=4:in=overlap"
+            run = self.run_story(manifest, "--kill", fault, env=GPU)
+            self.assert_fired(run, f"--kill {fault}")
+            self.assert_survivors(run, lost=["1.0"])
+            if reduction not in alone:
+                alone[reduction] = self.clean(self.manifest(replicas=1, steps=8, reduction=reduction), GPU)
+            self.assertEqual(run.digest, alone[reduction].digest, f"{replicas} members, {reduction}")
 
     def test_an_abort_that_never_returns_ends_its_process(self):
         clean = self.clean(self.manifest(steps=10), GPU)

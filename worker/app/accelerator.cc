@@ -36,7 +36,8 @@ std::string Describe(const device::Gpu& gpu, const MusterCudaModule& module,
   return device::ToText(identity) + ", sums by " + sums;
 }
 
-// NCCL over the context's stream. Null and OK: `auto`, and there is no NCCL here.
+// NCCL over a stream of its own: nothing else may be put on one while a group is being enqueued, and
+// sums are reduced while slots are computed. Null and OK: `auto`, and there is no NCCL here.
 absl::Status TakeNccl(const AcceleratorRequest& request, const MusterCudaModule& module,
                       Accelerator& taken, std::string& reason) {
   const api::Transport transport = request.spec.training.transport;
@@ -49,12 +50,13 @@ absl::Status TakeNccl(const AcceleratorRequest& request, const MusterCudaModule&
   }
   taken.library = *std::move(library);
   const MusterCudaRuntime& r = module.runtime;
-  taken.api = taken.library->MakeApi(
-      {r.event_record, r.event_query, r.device_synchronise, r.get_last_error, r.error_string});
+  taken.api = taken.library->MakeApi({r.event_record, r.event_query, r.stream_wait,
+                                      r.device_synchronise, r.get_last_error, r.error_string});
+  taken.reduces = device::Stream(*taken.context);
   taken.done = device::Event(*taken.context);
   nccl::NcclOptions options;
   options.api = taken.api.get();
-  options.stream = {taken.context->stream()};
+  options.stream = {taken.reduces.value()};
   options.done = {taken.done.value()};
   options.bind_device = [context = taken.context.get()] { return context->Bind(); };
   options.expired = [end = request.end](const std::string& sentence) {

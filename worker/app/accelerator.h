@@ -25,6 +25,7 @@ struct Accelerator {
   std::string reason;                        // why this one, for the log
   std::optional<double> peak_flops;          // device::PeakFlops
   std::unique_ptr<device::Context> context;  // null: the CPU
+  device::Stream reduces;                    // NCCL's: the context's own goes on beside it
   device::Event done;
   std::unique_ptr<nccl::Library> library;
   std::unique_ptr<nccl::NcclApi> api;

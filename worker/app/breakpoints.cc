@@ -10,7 +10,7 @@
 namespace muster::app {
 namespace {
 
-constexpr std::array<std::string_view, 6> kPhases = {"forward",    "reduce",  "commit",
+constexpr std::array<std::string_view, 7> kPhases = {"forward",    "overlap", "reduce",  "commit",
                                                      "checkpoint", "rebuild", "transfer"};
 
 }  // namespace
@@ -30,8 +30,8 @@ void Breakpoints::At(std::string_view phase, base::Step step) {
 absl::Status Breakpoints::Arm(std::string_view line) {
   const auto bad = [&] {
     return base::InvalidArgument("'" + std::string(line) +
-                                 "' is not `break PHASE STEP`; PHASE is forward, reduce, commit, "
-                                 "checkpoint, rebuild or transfer");
+                                 "' is not `break PHASE STEP`; PHASE is forward, overlap, reduce, "
+                                 "commit, checkpoint, rebuild or transfer");
   };
   constexpr std::string_view kWord = "break ";
   if (!line.starts_with(kWord)) return bad();

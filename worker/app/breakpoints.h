@@ -2,8 +2,9 @@
 // there.
 //
 // Whoever started the process arms them through its standard input, a line each: `break PHASE
-// STEP`. PHASE is forward, reduce, commit, checkpoint, rebuild or transfer; it stops at the first
-// arrival in a step >= STEP, once. The parent sees the stop (waitpid WUNTRACED) and then does what
+// STEP`. PHASE is forward, overlap (a part of the sums is with NCCL and the rest is not computed),
+// reduce, commit, checkpoint, rebuild or transfer; it stops at the first arrival in a step >= STEP,
+// once. The parent sees the stop (waitpid WUNTRACED) and then does what
 // it wants. Thread-safe. Nothing is armed in production: At() is then one relaxed load.
 #pragma once
 

@@ -1,4 +1,5 @@
 // Commands that the communicator lane obeys: connect, reduce, abort.
+#include "worker/app/reductions.h"
 #include "worker/app/worker.h"
 #include "worker/comm/ring.h"
 
@@ -10,27 +11,6 @@ constexpr auto kConnectDeadline = std::chrono::seconds(5);
 // long that is. The coordinator knows whether they still train, and ends the wait by an Interrupt.
 constexpr auto kJoinDeadline = std::chrono::hours(1);
 constexpr auto kPoll = std::chrono::milliseconds(20);
-
-comm::Reduction ToReduction(const train::ReduceVector& v) {
-  using Kind = train::ReduceVector::Kind;
-  comm::Reduction r;
-  r.op = v.kind == Kind::kInt32Max ? comm::ReduceOp::kMax : comm::ReduceOp::kSum;
-  switch (v.kind) {
-    case Kind::kInt64Sum:
-      r.type = comm::ElementType::kInt64;
-      break;
-    case Kind::kInt32Sum:
-    case Kind::kInt32Max:
-      r.type = comm::ElementType::kInt32;
-      break;
-    case Kind::kFloatSum:
-      r.type = comm::ElementType::kFloat32;
-      break;
-  }
-  r.in = v.in;
-  r.out = v.out;
-  return r;
-}
 
 }  // namespace
 
@@ -107,11 +87,12 @@ void Worker::On(const session::AbortRing& c) {
 }
 
 // NCCL carries what lies on the device, the ring the rest. Errors as of one reduction.
-absl::Status Worker::AllReduceVector(const train::ReduceVector& vector, base::Step step) {
-  if (!vector.on_device) return AllReduce(ToReduction(vector), step);
-  breakpoints_.At("reduce", step);
+absl::Status Worker::AllReduceOnDevice(const session::Reduce& c,
+                                       std::span<const comm::Reduction> parts) {
+  breakpoints_.At("reduce", c.tag.step);
   has_reduced_on_device_ = true;
-  return job_->accelerator.link->AllReduce(ToReduction(vector), *ring_flag_);
+  return job_->accelerator.link->AllReduce({c.epoch, c.tag.step, c.tag.attempt}, parts,
+                                           *ring_flag_);
 }
 
 // Runs one reduction to its end. Aborted and Unavailable leave the inputs whole.
@@ -161,12 +142,19 @@ void Worker::RunReduction(const session::Reduce& c) {
   auto& trainer = *job_->trainer;
   const train::ControlWord control{c.pending_view, c.checkpoint_request, c.stop_request};
   std::size_t sums = 0;
+  std::vector<comm::Reduction> on_device, rest;
   for (const auto& vector : trainer.PrepareReduction(control, link != nullptr)) {
     sums += vector.in.size();
-    if (auto status = AllReduceVector(vector, c.tag.step); !status.ok()) {
-      ReportBrokenRing(c.epoch, status);
-      return;
-    }
+    (vector.on_device ? on_device : rest).push_back(ToReduction(vector));
+  }
+  absl::Status status;
+  if (!on_device.empty()) status = AllReduceOnDevice(c, on_device);
+  for (std::size_t i = 0; i < rest.size() && status.ok(); ++i) {
+    status = AllReduce(rest[i], c.tag.step);
+  }
+  if (!status.ok()) {
+    ReportBrokenRing(c.epoch, status);
+    return;
   }
   const train::ReduceOutcome outcome = trainer.FinishReduction();
   session::Reduced reduced;

@@ -1,5 +1,9 @@
 // Commands that the training lane obeys: slots, apply, and where the state comes from.
+#include <algorithm>
+#include <deque>
+
 #include "operator/base/check.h"
+#include "worker/app/reductions.h"
 #include "worker/app/worker.h"
 #include "worker/checkpoint/reader.h"
 
@@ -16,23 +20,58 @@ void Worker::On(const session::ComputeSlots& c) {
 
 void Worker::On(const session::StopCompute&) { gate_.Stop(); }
 
+// Launch ahead: a device computes one slot while the next one is put on its stream. What was begun is
+// finished, also behind StopCompute, and counts when it is (M4).
 void Worker::Compute(const session::ComputeSlots& c) {
+  std::deque<BegunSlot> begun;
+  base::Time finished;
+  const auto finish = [&] {
+    finished = FinishSlot(c, begun.front(), finished);
+    begun.pop_front();
+  };
   for (const api::Slot slot : c.slots) {
+    if (begun.size() == job_->trainer->slots_in_flight()) finish();
     if (!gate_.Enter([&] { Push(session::SlotBegun{c.tag, slot}); })) break;
-    const base::Time start = Now();
-    // In mid-slot: the slot was begun (and said to be), its forward pass is done, nothing of it has
-    // been added. A worker that dies here takes it along; one that is woken finishes it.
-    // A device has to be waited for there, so it is done for those who armed something.
-    std::function<void()> in_mid_slot;
-    if (breakpoints_.armed()) in_mid_slot = [&] { breakpoints_.At("forward", c.tag.step); };
-    session::SlotDone done{c.tag, slot, 0, job_->trainer->AddSlot(slot, in_mid_slot)};
-    done.seconds = base::ToSeconds(Now() - start);
-    log_.Debug("forward", "slot computed", {{"step", c.tag.step}, {"slot", slot}});
-    metrics_.SlotComputed(job_->flops_per_slot);
-    metrics_.Phase("forward", done.seconds);
-    Push(std::move(done));
+    begun.push_back({slot, Now()});
+    BeginSlot(c, slot);
   }
+  while (!begun.empty()) finish();
   Push(session::ComputeStopped{c.tag});
+}
+
+void Worker::BeginSlot(const session::ComputeSlots& c, api::Slot slot) {
+  train::SlotHooks hooks;
+  // In mid-slot: the slot was begun (and said to be), its forward pass is done, nothing of it has
+  // been added. A worker that dies here takes it along; one that is woken finishes it.
+  // A device has to be waited for there, so it is done for those who armed something.
+  if (breakpoints_.armed()) hooks.in_mid_slot = [&] { breakpoints_.At("forward", c.tag.step); };
+  // The sum will be complete: its parts go to NCCL as the backward pass leaves them behind. All
+  // members reduce the same parts, so each may do this or not. The view that this is for is over when
+  // the communicator is of another one, and then it is not begun.
+  nccl::Link* const link = job_->accelerator.link.get();
+  if (link != nullptr && slot == c.slots.back() && c.ahead_in != base::Epoch() &&
+      link->BeginAhead({c.ahead_in, c.tag.step, c.tag.attempt})) {
+    has_reduced_on_device_ = true;
+    hooks.part_ready = [&](const train::ReadyPart& part) {
+      link->GiveAhead(ToReduction(part.vector), {part.event}, part.last);
+      breakpoints_.At("overlap", c.tag.step);
+    };
+  }
+  job_->trainer->BeginSlot(slot, hooks);
+}
+
+// Returns when it was done. Its time is counted from its begin or from the end of the one before,
+// whichever was later: until then the device was not at it.
+base::Time Worker::FinishSlot(const session::ComputeSlots& c, const BegunSlot& begun,
+                              base::Time before) {
+  session::SlotDone done{c.tag, begun.slot, 0, job_->trainer->FinishSlot()};
+  const base::Time now = Now();
+  done.seconds = base::ToSeconds(now - std::max(begun.at, before));
+  log_.Debug("forward", "slot computed", {{"step", c.tag.step}, {"slot", begun.slot}});
+  metrics_.SlotComputed(job_->flops_per_slot);
+  metrics_.Phase("forward", done.seconds);
+  Push(std::move(done));
+  return now;
 }
 
 void Worker::On(const session::ApplyStep& c) {

@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 
@@ -96,12 +97,18 @@ class Worker {
 
   // Training lane.
   void Load(const api::Welcome& welcome);
+  struct BegunSlot {
+    api::Slot slot = 0;
+    base::Time at;
+  };
   void Compute(const session::ComputeSlots& c);
+  void BeginSlot(const session::ComputeSlots& c, api::Slot slot);
+  base::Time FinishSlot(const session::ComputeSlots& c, const BegunSlot& begun, base::Time before);
   void RememberStepLine(const session::Applied& applied);
   // Communicator lane.
   void RunReduction(const session::Reduce& c);
   absl::Status InstallNccl(const session::ConnectRing& c);
-  absl::Status AllReduceVector(const train::ReduceVector& vector, base::Step step);
+  absl::Status AllReduceOnDevice(const session::Reduce& c, std::span<const comm::Reduction> parts);
   absl::Status AllReduce(const comm::Reduction& reduction, base::Step step);
   void ReportBrokenRing(base::Epoch epoch, const absl::Status& status);
   // Disk lane.

@@ -56,10 +56,37 @@ void DestroyEvent(MusterCudaContext* context, void* event) {
   ForgetLastError();
 }
 
+int32_t RecordOnContext(MusterCudaContext* context, void* event, MusterCudaText message) {
+  return Do(context, "cudaEventRecord", message,
+            [&] { return cudaEventRecord(static_cast<cudaEvent_t>(event), context->stream); });
+}
+
+int32_t AwaitEvent(MusterCudaContext* context, void* event, MusterCudaText message) {
+  return Do(context, "cudaEventSynchronize", message,
+            [&] { return cudaEventSynchronize(static_cast<cudaEvent_t>(event)); });
+}
+
+int32_t CreateStream(MusterCudaContext* context, void** stream, MusterCudaText message) {
+  *stream = nullptr;
+  return Do(context, "cudaStreamCreateWithFlags", message, [&] {
+    return cudaStreamCreateWithFlags(reinterpret_cast<cudaStream_t*>(stream),
+                                     cudaStreamNonBlocking);
+  });
+}
+
+void DestroyStream(MusterCudaContext* context, void* stream) {
+  (void)cudaSetDevice(context->ordinal);
+  (void)cudaStreamDestroy(static_cast<cudaStream_t>(stream));
+  ForgetLastError();
+}
+
 int RecordEvent(void* event, void* stream) {
   return cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream));
 }
 int QueryEvent(void* event) { return cudaEventQuery(static_cast<cudaEvent_t>(event)); }
+int WaitOnStream(void* stream, void* event) {
+  return cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), static_cast<cudaEvent_t>(event), 0);
+}
 int SynchroniseDevice() { return cudaDeviceSynchronize(); }
 int TakeLastError() { return cudaGetLastError(); }
 const char* TextOf(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
@@ -73,6 +100,19 @@ int32_t Allocate(MusterCudaContext* context, int64_t bytes, void** device, Muste
 void Release(MusterCudaContext* context, void* device) {
   (void)cudaSetDevice(context->ordinal);
   (void)cudaFree(device);
+  ForgetLastError();
+}
+
+int32_t AllocateHost(MusterCudaContext* context, int64_t bytes, void** host,
+                     MusterCudaText message) {
+  *host = nullptr;
+  return Do(context, "cudaMallocHost", message,
+            [&] { return cudaMallocHost(host, static_cast<std::size_t>(bytes)); });
+}
+
+void ReleaseHost(MusterCudaContext* context, void* host) {
+  (void)cudaSetDevice(context->ordinal);
+  (void)cudaFreeHost(host);
   ForgetLastError();
 }
 
@@ -191,9 +231,15 @@ constexpr MusterCudaModule kModule = {
     StreamOf,
     CreateEvent,
     DestroyEvent,
-    {RecordEvent, QueryEvent, SynchroniseDevice, TakeLastError, TextOf},
+    RecordOnContext,
+    AwaitEvent,
+    CreateStream,
+    DestroyStream,
+    {RecordEvent, QueryEvent, WaitOnStream, SynchroniseDevice, TakeLastError, TextOf},
     Allocate,
     Release,
+    AllocateHost,
+    ReleaseHost,
     ToDevice,
     ToHost,
     Clear,

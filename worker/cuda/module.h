@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define MUSTER_CUDA_INTERFACE 3
+#define MUSTER_CUDA_INTERFACE 4
 #define MUSTER_CUDA_ENTRY "muster_cuda_module"
 
 #ifdef __cplusplus
@@ -74,6 +74,7 @@ typedef struct MusterCudaNorm {
 // width of a head is a multiple of 16 up to 128. What is stored and multiplied is bfloat16, sums and
 // statistics are float.
 typedef struct MusterCudaGpt MusterCudaGpt;
+#define MUSTER_CUDA_SLOTS_AHEAD 2
 enum { MUSTER_CUDA_PRODUCTS_OWN = 0, MUSTER_CUDA_PRODUCTS_CUBLASLT = 1 };
 typedef struct MusterCudaGptConfig {
   int32_t layers, heads, width, context, batch, vocabulary;
@@ -101,6 +102,7 @@ typedef int32_t (*MusterCudaFinished)(void* user, int32_t tensor, const float* d
 typedef struct MusterCudaRuntime {
   int (*event_record)(void* event, void* stream);
   int (*event_query)(void* event);
+  int (*stream_wait)(void* stream, void* event);  // what follows on the stream waits for the event
   int (*device_synchronise)(void);
   int (*get_last_error)(void);
   const char* (*error_string)(int error);
@@ -112,7 +114,8 @@ typedef struct MusterCudaModule {
   int32_t cuda_version;        // 13000 for 13.0
   const char* architectures;   // "sm_80 sm_90 sm_100 compute_100"
 
-  // A context owns one device and one stream. At most one context a process and device.
+  // A context owns one device and the stream that everything below is put on. At most one context a
+  // process and device.
   int32_t (*create)(int32_t ordinal, MusterCudaContext** out, MusterCudaText message);
   void (*destroy)(MusterCudaContext* context);
 
@@ -123,11 +126,21 @@ typedef struct MusterCudaModule {
   void* (*stream)(MusterCudaContext* context);
   int32_t (*event_create)(MusterCudaContext* context, void** event, MusterCudaText message);
   void (*event_destroy)(MusterCudaContext* context, void* event);
+  // Done when what is on the context's stream by now is done.
+  int32_t (*event_record)(MusterCudaContext* context, void* event, MusterCudaText message);
+  int32_t (*event_synchronise)(MusterCudaContext* context, void* event, MusterCudaText message);
+  // Another stream of the device, which waits for no other one.
+  int32_t (*stream_create)(MusterCudaContext* context, void** stream, MusterCudaText message);
+  void (*stream_destroy)(MusterCudaContext* context, void* stream);
   MusterCudaRuntime runtime;
 
   int32_t (*allocate)(MusterCudaContext* context, int64_t bytes, void** device,
                       MusterCudaText message);
   void (*release)(MusterCudaContext* context, void* device);
+  // Memory of the host that is page-locked: copies from and to it wait for nobody.
+  int32_t (*allocate_host)(MusterCudaContext* context, int64_t bytes, void** host,
+                           MusterCudaText message);
+  void (*release_host)(MusterCudaContext* context, void* host);
   // The host's memory must stay until synchronise has returned.
   int32_t (*to_device)(MusterCudaContext* context, const void* host, void* device, int64_t bytes,
                        MusterCudaText message);
@@ -176,9 +189,9 @@ typedef struct MusterCudaModule {
   void (*gpt_destroy)(MusterCudaGpt* gpt);
   // Who multiplies: cuBLASLt's version as it numbers itself, 0 for our own kernels.
   int64_t (*gpt_products)(const MusterCudaGpt* gpt);
-  // Forward and backward of one slot of batch x (context + 1) tokens, which must stay until
-  // synchronise has returned. *device_loss = the sum of the losses in nats, in row order;
-  // *counted is of how many tokens.
+  // Forward and backward of one slot of batch x (context + 1) tokens, which are read when this
+  // returns. It waits only where MUSTER_CUDA_SLOTS_AHEAD slots before it have not begun on the device.
+  // *device_loss = the sum of the losses in nats, in row order; *counted is of how many tokens.
   int32_t (*gpt_slot)(MusterCudaGpt* gpt, const float* device_weights, const int32_t* tokens,
                       const MusterCudaSlotKey* key, MusterCudaFinished finished, void* user,
                       double* device_loss, int64_t* counted, MusterCudaText message);

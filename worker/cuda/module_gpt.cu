@@ -1,6 +1,7 @@
 #include "worker/cuda/module_gpt.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <vector>
@@ -8,6 +9,17 @@
 #include "worker/cuda/context.h"
 #include "worker/cuda/cublaslt.h"
 #include "worker/cuda/gpt_engine.h"
+
+namespace muster::cuda {
+
+// What a slot reads of the host, in page-locked memory of its own: the copy may be made when the
+// device comes round to it, and the caller's memory is free at once.
+struct StagedSlot {
+  std::int32_t* host = nullptr;
+  cudaEvent_t copied = nullptr;
+};
+
+}  // namespace muster::cuda
 
 struct MusterCudaGpt {
   MusterCudaGpt(MusterCudaContext* on, const MusterCudaGptConfig& c)
@@ -18,6 +30,8 @@ struct MusterCudaGpt {
   void* device = nullptr;
   muster::cuda::GptBuffers memory;
   muster::cuda::TokenOrder order;
+  muster::cuda::StagedSlot staged[MUSTER_CUDA_SLOTS_AHEAD];
+  std::size_t slots = 0;  // that were staged
   std::unique_ptr<muster::cuda::Multiplier> multiplier;
 };
 
@@ -41,9 +55,31 @@ std::int32_t TakeMemory(MusterCudaGpt& gpt, MusterCudaText message) {
   });
 }
 
+std::int64_t TokensOf(const GptShape& shape) { return shape.batch * (shape.context + 1); }
+
+std::int32_t TakeStaging(MusterCudaGpt& gpt, MusterCudaText message) {
+  // Tokens, and the order's three vectors at their longest.
+  const std::int64_t words = TokensOf(gpt.shape) + 3 * gpt.shape.rows + 1;
+  std::int32_t failed = 0;
+  for (StagedSlot& staged : gpt.staged) {
+    if (failed == 0) {
+      failed = Do(gpt.context, "cudaMallocHost", message, [&] {
+        return cudaMallocHost(reinterpret_cast<void**>(&staged.host),
+                              static_cast<std::size_t>(words) * sizeof(std::int32_t));
+      });
+    }
+    if (failed == 0) {
+      failed = Do(gpt.context, "cudaEventCreateWithFlags", message,
+                  [&] { return cudaEventCreateWithFlags(&staged.copied, cudaEventDisableTiming); });
+    }
+  }
+  return failed;
+}
+
 std::int32_t Prepare(MusterCudaGpt& gpt, MusterCudaText message) {
   gpt.order.Reserve(gpt.shape.rows);
-  const std::int32_t failed = TakeMemory(gpt, message);
+  std::int32_t failed = TakeMemory(gpt, message);
+  if (failed == 0) failed = TakeStaging(gpt, message);
   if (failed != 0) return failed;
   if (gpt.config.products == MUSTER_CUDA_PRODUCTS_OWN) {
     gpt.multiplier = MakeOwnMultiplier();
@@ -61,7 +97,7 @@ std::int32_t Prepare(MusterCudaGpt& gpt, MusterCudaText message) {
 // Tokens come from files: what lies beyond the vocabulary would be read beyond the weights.
 std::int32_t CheckTokens(const GptShape& shape, const std::int32_t* tokens,
                          MusterCudaText message) {
-  for (std::int64_t i = 0; i < shape.batch * (shape.context + 1); ++i) {
+  for (std::int64_t i = 0; i < TokensOf(shape); ++i) {
     if (tokens[i] >= 0 && tokens[i] < shape.vocabulary) continue;
     char why[128];
     std::snprintf(why, sizeof why, "token %lld is %d: allowed is 0 to %lld",
@@ -72,25 +108,54 @@ std::int32_t CheckTokens(const GptShape& shape, const std::int32_t* tokens,
   return 0;
 }
 
-std::int32_t CopyIn(const MusterCudaGpt& gpt, const std::int32_t* from, std::int32_t* to,
-                    std::int64_t count, MusterCudaText message) {
-  return Do(gpt.context, "cudaMemcpyAsync of tokens", message, [&] {
-    return cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(std::int32_t),
-                           cudaMemcpyHostToDevice, gpt.context->stream);
-  });
-}
+// Copies vectors of the host to the device, one behind the other through a slot's staging.
+class Copier {
+ public:
+  Copier(MusterCudaGpt& gpt, MusterCudaText message)
+      : gpt_(gpt), message_(message), staged_(gpt.staged[gpt.slots++ % MUSTER_CUDA_SLOTS_AHEAD]) {
+    // As it was filled the time before.
+    failed_ = Do(gpt.context, "cudaEventSynchronize", message,
+                 [&] { return cudaEventSynchronize(staged_.copied); });
+    next_ = staged_.host;
+  }
+  void Copy(const std::int32_t* from, std::size_t count, std::int32_t* to) {
+    if (failed_ != 0) return;
+    const std::size_t bytes = count * sizeof(std::int32_t);
+    std::memcpy(next_, from, bytes);
+    failed_ = Do(gpt_.context, "cudaMemcpyAsync of tokens", message_, [&] {
+      return cudaMemcpyAsync(to, next_, bytes, cudaMemcpyHostToDevice, gpt_.context->stream);
+    });
+    next_ += count;
+  }
+  std::int32_t End() {
+    if (failed_ != 0) return failed_;
+    return Do(gpt_.context, "cudaEventRecord", message_,
+              [&] { return cudaEventRecord(staged_.copied, gpt_.context->stream); });
+  }
 
-// The order's vectors are pageable: CUDA has read them when a copy returns, so that the next slot
-// may overwrite them.
-std::int32_t CopyOrder(MusterCudaGpt& gpt, const std::int32_t* tokens, MusterCudaText message) {
-  gpt.order.Sort(tokens, gpt.shape.batch, gpt.shape.context);
-  const auto copy = [&](const std::vector<std::int32_t>& from, std::int32_t* to) {
-    return CopyIn(gpt, from.data(), to, static_cast<std::int64_t>(from.size()), message);
-  };
-  std::int32_t failed = copy(gpt.order.rows(), gpt.memory.order_rows);
-  if (failed == 0) failed = copy(gpt.order.starts(), gpt.memory.order_starts);
-  if (failed == 0) failed = copy(gpt.order.words(), gpt.memory.order_words);
-  return failed;
+ private:
+  MusterCudaGpt& gpt_;
+  const MusterCudaText message_;
+  const StagedSlot& staged_;
+  std::int32_t failed_ = 0;
+  std::int32_t* next_ = nullptr;
+};
+
+// With the order where there is a way back.
+std::int32_t CopyTokens(MusterCudaGpt& gpt, const std::int32_t* tokens, bool with_order,
+                        MusterCudaText message) {
+  Copier copier(gpt, message);
+  copier.Copy(tokens, static_cast<std::size_t>(TokensOf(gpt.shape)), gpt.memory.tokens);
+  if (with_order) {
+    gpt.order.Sort(tokens, gpt.shape.batch, gpt.shape.context);
+    const auto copy = [&](const std::vector<std::int32_t>& from, std::int32_t* to) {
+      copier.Copy(from.data(), from.size(), to);
+    };
+    copy(gpt.order.rows(), gpt.memory.order_rows);
+    copy(gpt.order.starts(), gpt.memory.order_starts);
+    copy(gpt.order.words(), gpt.memory.order_words);
+  }
+  return copier.End();
 }
 
 }  // namespace
@@ -123,6 +188,10 @@ void DestroyGpt(MusterCudaGpt* gpt) {
   (void)cudaSetDevice(gpt->context->ordinal);
   // Launches may still be reading: freeing waits for them.
   if (gpt->device != nullptr) (void)cudaFree(gpt->device);
+  for (StagedSlot& staged : gpt->staged) {
+    if (staged.host != nullptr) (void)cudaFreeHost(staged.host);
+    if (staged.copied != nullptr) (void)cudaEventDestroy(staged.copied);
+  }
   ForgetLastError();
   delete gpt;
 }
@@ -135,10 +204,7 @@ int32_t GptSlot(MusterCudaGpt* gpt, const float* device_weights, const int32_t* 
   const GptShape& shape = gpt->shape;
   *counted = shape.rows;
   std::int32_t failed = CheckTokens(shape, tokens, message);
-  if (failed == 0) {
-    failed = CopyIn(*gpt, tokens, gpt->memory.tokens, shape.batch * (shape.context + 1), message);
-  }
-  if (failed == 0) failed = CopyOrder(*gpt, tokens, message);
+  if (failed == 0) failed = CopyTokens(*gpt, tokens, true, message);
   if (failed != 0) return failed;
   GptPass pass{shape,
                gpt->memory,
@@ -168,9 +234,7 @@ int32_t EvaluateGpt(MusterCudaGpt* gpt, const float* device_weights, const int32
     return Complain(message, "gpt_evaluate", why);
   }
   std::int32_t failed = CheckTokens(shape, tokens, message);
-  if (failed == 0) {
-    failed = CopyIn(*gpt, tokens, gpt->memory.tokens, shape.batch * (shape.context + 1), message);
-  }
+  if (failed == 0) failed = CopyTokens(*gpt, tokens, false, message);
   if (failed != 0) return failed;
   GptPass pass{
       shape, gpt->memory, *gpt->multiplier, gpt->order, gpt->context->stream, device_weights, 0.0,

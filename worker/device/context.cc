@@ -60,6 +60,47 @@ Memory& Memory::operator=(Memory&& other) noexcept {
   return *this;
 }
 
+HostMemory::HostMemory(Context& context, std::int64_t bytes)
+    : context_(&context), size_(static_cast<std::size_t>(bytes)) {
+  if (bytes > 0) context.Do(&MusterCudaModule::allocate_host, bytes, &host_);
+}
+
+HostMemory::~HostMemory() {
+  if (host_ != nullptr) context_->module().release_host(context_->raw(), host_);
+}
+
+HostMemory::HostMemory(HostMemory&& other) noexcept
+    : context_(other.context_),
+      host_(std::exchange(other.host_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+HostMemory& HostMemory::operator=(HostMemory&& other) noexcept {
+  std::swap(context_, other.context_);
+  std::swap(host_, other.host_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+Stream::Stream(Context& context) : context_(&context) {
+  context.Do(&MusterCudaModule::stream_create, &stream_);
+}
+
+Stream::~Stream() {
+  if (stream_ != nullptr) context_->module().stream_destroy(context_->raw(), stream_);
+}
+
+Stream::Stream(Stream&& other) noexcept
+    : context_(other.context_), stream_(std::exchange(other.stream_, nullptr)) {}
+
+Stream& Stream::operator=(Stream&& other) noexcept {
+  std::swap(context_, other.context_);
+  std::swap(stream_, other.stream_);
+  return *this;
+}
+
+void Event::Record() const { context_->Do(&MusterCudaModule::event_record, event_); }
+void Event::Synchronise() const { context_->Do(&MusterCudaModule::event_synchronise, event_); }
+
 Event::Event(Context& context) : context_(&context) {
   context.Do(&MusterCudaModule::event_create, &event_);
 }

@@ -97,7 +97,40 @@ class Memory final {
   std::int64_t bytes_ = 0;
 };
 
-// An event without times, for NCCL's owner thread. The context outlives it.
+// Page-locked bytes of the host, not initialised: copies between them and the device go on while the
+// caller does. The context outlives it.
+class HostMemory final {
+ public:
+  HostMemory() = default;
+  HostMemory(Context& context, std::int64_t bytes);
+  ~HostMemory();
+  HostMemory(HostMemory&& other) noexcept;
+  HostMemory& operator=(HostMemory&& other) noexcept;
+
+  std::span<std::byte> bytes() const { return {static_cast<std::byte*>(host_), size_}; }
+
+ private:
+  Context* context_ = nullptr;
+  void* host_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// A stream beside the context's own. The context outlives it.
+class Stream final {
+ public:
+  Stream() = default;
+  explicit Stream(Context& context);
+  ~Stream();
+  Stream(Stream&& other) noexcept;
+  Stream& operator=(Stream&& other) noexcept;
+  void* value() const { return stream_; }
+
+ private:
+  Context* context_ = nullptr;
+  void* stream_ = nullptr;
+};
+
+// An event without times. The context outlives it.
 class Event final {
  public:
   Event() = default;
@@ -106,6 +139,10 @@ class Event final {
   Event(Event&& other) noexcept;
   Event& operator=(Event&& other) noexcept;
   void* value() const { return event_; }
+  // Behind what is on the context's stream by now.
+  void Record() const;
+  // Until it is done, as it was last recorded.
+  void Synchronise() const;
 
  private:
   Context* context_ = nullptr;

@@ -97,7 +97,7 @@ absl::Status NcclCommunicator::BeginInstall(InstallRequest request) {
   interrupted_ = false;
   in_flight_.reset();
   reduced_.reset();
-  work_.reset();
+  given_.clear();
   close_ = false;
   changed_.NotifyAll();
   return absl::OkStatus();
@@ -135,23 +135,66 @@ absl::Status NcclCommunicator::BeginAllReduce(const comm::Reduction& reduction) 
   return BeginGroup({&vector, 1});
 }
 
-absl::Status NcclCommunicator::BeginGroup(std::span<const SumVector> vectors) {
-  Work work;
+absl::StatusOr<NcclCommunicator::Group> NcclCommunicator::MakeGroup(
+    std::span<const SumVector> vectors) const {
+  Group group;
   for (const auto& vector : vectors) {
     MUSTER_RETURN_IF_ERROR(CheckShape(vector.reduction));
-    work.bytes += static_cast<std::int64_t>(vector.reduction.in.size());
+    group.bytes += static_cast<std::int64_t>(vector.reduction.in.size());
   }
-  work.pieces = MakeBuckets(vectors, options_.buckets);
+  group.pieces = MakeBuckets(vectors, options_.buckets);
+  return group;
+}
+
+absl::Status NcclCommunicator::BeginGroup(std::span<const SumVector> vectors) {
+  MUSTER_ASSIGN_OR_RETURN(Group group, MakeGroup(vectors));
   runtime::MutexLock lock(mutex_);
   MUSTER_RETURN_IF_ERROR(CheckMayReduce());
-  work.sequence = ++sequence_;
-  in_flight_ = work.sequence;
-  reduced_.reset();
-  if (work.pieces.empty()) {
+  BeginLocked();
+  if (group.pieces.empty()) {
     reduced_ = absl::OkStatus();  // nothing to sum, and every member has as little
-  } else {
-    work_ = std::move(work);
+    return absl::OkStatus();
   }
+  return GiveLocked(std::move(group), true);
+}
+
+absl::StatusOr<std::uint64_t> NcclCommunicator::BeginReduction(base::Epoch epoch) {
+  runtime::MutexLock lock(mutex_);
+  MUSTER_RETURN_IF_ERROR(CheckMayReduce());
+  if (current_.epoch != epoch) {
+    return base::Aborted("the communicator is of epoch " + std::to_string(current_.epoch.value));
+  }
+  BeginLocked();
+  return sequence_;
+}
+
+absl::Status NcclCommunicator::GiveGroup(std::uint64_t reduction,
+                                         std::span<const SumVector> vectors, Event ready,
+                                         bool last) {
+  MUSTER_ASSIGN_OR_RETURN(Group group, MakeGroup(vectors));
+  if (group.pieces.empty()) return base::InvalidArgument("a group of nothing");
+  group.ready = ready;
+  runtime::MutexLock lock(mutex_);
+  if (in_flight_ != reduction || reduced_ || interrupted_) return AbortedByCaller();
+  if (given_all_) return base::FailedPrecondition("the last group of this reduction was given");
+  return GiveLocked(std::move(group), last);
+}
+
+void NcclCommunicator::BeginLocked() {
+  in_flight_ = ++sequence_;
+  reduced_.reset();
+  given_any_ = given_all_ = false;
+}
+
+absl::Status NcclCommunicator::GiveLocked(Group group, bool last) {
+  if (given_.size() >= kMostGroups) {
+    return base::ResourceExhausted("more than " + std::to_string(kMostGroups) +
+                                   " groups of a reduction wait to be launched");
+  }
+  group.sequence = *in_flight_;
+  group.first = !std::exchange(given_any_, true);
+  group.last = given_all_ = last;
+  given_.push_back(std::move(group));
   changed_.NotifyAll();
   return absl::OkStatus();
 }

@@ -2,12 +2,13 @@
 //
 //   caller (one thread)     Mint, BeginInstall, PollInstall, BeginAllReduce, BeginGroup, Poll,
 //                           AwaitQuiet, BeginClose
+//   another, one at a time  BeginReduction, GiveGroup
 //   any thread              Abort, bytes_sent, rebuilds
 //   owner thread (ours)     steps the machine (machine.h) and makes every call of NcclApi but Mint's
 //   watchdog thread (ours)  ends the process when an abort takes longer than Limits::abort
 //
-// Requests to the owner: at most one install, one reduction and one close stand there; a second
-// install replaces the first, a second reduction is refused.
+// Requests to the owner: at most one install, one close and kMostGroups groups of one reduction stand
+// there; a second install replaces the first, a second reduction or one group more is refused.
 //
 // An abort is felt at once (Poll, PollInstall), but NCCL needs up to a second to obey it. Until
 // AwaitQuiet says OK its kernels may still read `in` and write into `out`: nobody may write to the
@@ -15,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -77,6 +79,17 @@ class NcclCommunicator final : public comm::Communicator {
   absl::Status BeginAllReduce(const comm::Reduction& reduction) override;
   // All vectors in one group; one Poll for all of them.
   absl::Status BeginGroup(std::span<const SumVector> vectors);
+
+  // A reduction whose groups are given one after the other, each as soon as its input is launched: the
+  // first are on their way while the rest is computed. All members give the same groups in the same
+  // order, at whatever time. It counts as a whole: one Poll, which anybody may call who knows that it
+  // was begun. Aborted: there is no communicator of this epoch. The result names it below.
+  absl::StatusOr<std::uint64_t> BeginReduction(base::Epoch epoch);
+  // `ready`: the input is complete when this event is done; without one it is complete. Aborted: the
+  // reduction has failed, and Poll tells why. ResourceExhausted: too many groups wait.
+  absl::Status GiveGroup(std::uint64_t reduction, std::span<const SumVector> vectors, Event ready,
+                         bool last);
+  static constexpr std::size_t kMostGroups = 64;
   std::optional<absl::Status> Poll(base::Duration wait) override;
   void Abort() override;
 
@@ -91,14 +104,19 @@ class NcclCommunicator final : public comm::Communicator {
   Rebuilds rebuilds() const;
 
  private:
-  struct Work {
-    std::uint64_t sequence = 0;
+  struct Group {
+    std::uint64_t sequence = 0;  // of its reduction
     std::vector<Piece> pieces;
     std::int64_t bytes = 0;
+    Event ready;
+    bool first = false, last = false;
   };
+  absl::StatusOr<Group> MakeGroup(std::span<const SumVector> vectors) const;
   explicit NcclCommunicator(NcclOptions options);
 
   absl::Status CheckMayReduce() MUSTER_REQUIRES(mutex_);
+  void BeginLocked() MUSTER_REQUIRES(mutex_);
+  absl::Status GiveLocked(Group group, bool last) MUSTER_REQUIRES(mutex_);
   bool WaitForChange(base::Time until) MUSTER_REQUIRES(mutex_);
   void RaiseCurrentFlag(const std::string& why) MUSTER_REQUIRES(mutex_);
 
@@ -135,7 +153,8 @@ class NcclCommunicator final : public comm::Communicator {
   // The owner's alone.
   Machine machine_;
   CommHandle comm_;
-  Work running_;
+  std::deque<Group> groups_;               // taken and not launched, of the reduction in progress
+  std::int64_t reducing_bytes_ = 0;        // of all its groups
   std::shared_ptr<comm::AbortFlag> flag_;  // of the machine's attempt
   InitConfig config_;                      // of it
   bool initialising_ = false;
@@ -145,7 +164,7 @@ class NcclCommunicator final : public comm::Communicator {
   runtime::Condition changed_;
   // Caller to owner.
   std::optional<InstallRequest> install_ MUSTER_GUARDED_BY(mutex_);
-  std::optional<Work> work_ MUSTER_GUARDED_BY(mutex_);
+  std::deque<Group> given_ MUSTER_GUARDED_BY(mutex_);
   bool close_ MUSTER_GUARDED_BY(mutex_) = false;
   bool stop_ MUSTER_GUARDED_BY(mutex_) = false;
   // The newest attempt that was asked for, and its flag: a new one for each, never cleared.
@@ -160,6 +179,8 @@ class NcclCommunicator final : public comm::Communicator {
   bool installing_ MUSTER_GUARDED_BY(mutex_) = false;
   std::optional<absl::Status> installed_ MUSTER_GUARDED_BY(mutex_);
   std::optional<std::uint64_t> in_flight_ MUSTER_GUARDED_BY(mutex_);
+  bool given_any_ MUSTER_GUARDED_BY(mutex_) = false;  // a group of in_flight_
+  bool given_all_ MUSTER_GUARDED_BY(mutex_) = false;
   std::optional<absl::Status> reduced_ MUSTER_GUARDED_BY(mutex_);
   absl::Status lost_ MUSTER_GUARDED_BY(mutex_);
   std::uint64_t sequence_ MUSTER_GUARDED_BY(mutex_) = 0;

@@ -3,6 +3,7 @@
 // No lock is held in a call of NcclApi or of the caller's functions: Abort has to return at once
 // whatever the owner is doing.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "operator/base/check.h"
@@ -59,9 +60,18 @@ std::optional<MachineEvent> NcclCommunicator::NextEvent() {
 }
 
 std::optional<MachineEvent> NcclCommunicator::TakeRequest() {
-  if (work_) {
-    running_ = *std::exchange(work_, std::nullopt);
-    return Reduce{running_.sequence, comm::Now() + options_.step};
+  if (!given_.empty()) {
+    groups_.push_back(std::move(given_.front()));
+    given_.pop_front();
+    const Group& group = groups_.back();
+    if (!group.first) {
+      reducing_bytes_ += group.bytes;
+      return Continue{group.sequence, group.last};
+    }
+    // What is left of one before it failed with it.
+    groups_.erase(groups_.begin(), std::prev(groups_.end()));
+    reducing_bytes_ = groups_.front().bytes;
+    return Reduce{groups_.front().sequence, comm::Now() + options_.step, groups_.front().last};
   }
   if (std::exchange(close_, false)) return Close{};
   return std::nullopt;
@@ -116,9 +126,14 @@ std::optional<MachineEvent> NcclCommunicator::Obey(const ReadFlag&) {
 }
 
 std::optional<MachineEvent> NcclCommunicator::Obey(const LaunchGroup&) {
-  Launched answer{options_.api->GroupStart()};
+  MUSTER_CHECK(!groups_.empty(), "a group to launch that nobody gave");
+  const Group group = std::move(groups_.front());
+  groups_.pop_front();
+  Launched answer;
+  if (group.ready) answer.result = options_.api->StreamWait(options_.stream, group.ready);
+  if (answer.result.ok()) answer.result = options_.api->GroupStart();
   if (!answer.result.ok()) return answer;
-  for (const Piece& piece : running_.pieces) {
+  for (const Piece& piece : group.pieces) {
     answer.result = options_.api->AllReduce(comm_, options_.stream, piece);
     if (!answer.result.ok() && answer.result.code != Code::kInProgress) break;
   }
@@ -203,7 +218,7 @@ void NcclCommunicator::EndReduction(std::uint64_t sequence, const absl::Status& 
 
 std::optional<MachineEvent> NcclCommunicator::Obey(const ReportCommitted& c) {
   runtime::MutexLock lock(mutex_);
-  bytes_sent_ += 2 * (config_.size - 1) * running_.bytes / config_.size;
+  bytes_sent_ += 2 * (config_.size - 1) * reducing_bytes_ / config_.size;
   EndReduction(c.sequence, absl::OkStatus());
   return std::nullopt;
 }

@@ -29,6 +29,7 @@ struct LibrarySearch {
 struct CudaFunctions {
   int (*event_record)(void* event, void* stream) = nullptr;
   int (*event_query)(void* event) = nullptr;
+  int (*stream_wait)(void* stream, void* event) = nullptr;
   int (*device_synchronise)() = nullptr;
   int (*get_last_error)() = nullptr;
   const char* (*error_string)(int error) = nullptr;

@@ -53,8 +53,8 @@ class LibraryApi final : public NcclApi {
  public:
   LibraryApi(const abi::Functions& nccl, const CudaFunctions& cuda) : nccl_(nccl), cuda_(cuda) {
     MUSTER_CHECK(cuda.event_record != nullptr && cuda.event_query != nullptr &&
-                     cuda.device_synchronise != nullptr && cuda.get_last_error != nullptr &&
-                     cuda.error_string != nullptr,
+                     cuda.stream_wait != nullptr && cuda.device_synchronise != nullptr &&
+                     cuda.get_last_error != nullptr && cuda.error_string != nullptr,
                  "the CUDA module does not give all functions");
   }
 
@@ -92,6 +92,9 @@ class LibraryApi final : public NcclApi {
   Result Finalize(CommHandle comm) override { return Nccl(nccl_.CommFinalize(comm.value)); }
   Result Destroy(CommHandle comm) override { return Nccl(nccl_.CommDestroy(comm.value)); }
 
+  Result StreamWait(Stream stream, Event event) override {
+    return Cuda(cuda_.stream_wait(stream.value, event.value));
+  }
   Result RecordEvent(Event event, Stream stream) override {
     return Cuda(cuda_.event_record(event.value, stream.value));
   }

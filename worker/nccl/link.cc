@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 #include <string>
+#include <utility>
 
 namespace muster::nccl {
 namespace {
@@ -55,6 +56,7 @@ absl::StatusOr<UniqueId> Link::ShareId(comm::Communicator& ring, const Attempt& 
 absl::Status Link::Install(comm::Communicator& ring, const comm::AbortFlag& flag,
                            const Place& place) {
   MUSTER_RETURN_IF_ERROR(AbortAndAwaitQuiet());
+  size_ = place.size;
   const Attempt attempt{place.epoch, 1};
   InstallRequest request;
   request.attempt = attempt;
@@ -68,13 +70,67 @@ absl::Status Link::Install(comm::Communicator& ring, const comm::AbortFlag& flag
   }
 }
 
-absl::Status Link::AllReduce(const comm::Reduction& reduction, const comm::AbortFlag& flag) {
-  const SumVector vector{reduction, 1};
-  MUSTER_RETURN_IF_ERROR(communicator_->BeginGroup({&vector, 1}));
-  while (true) {
-    if (const auto done = communicator_->Poll(kPoll)) return *done;
+bool Link::BeginAhead(const SumsOf& of) {
+  const auto begun = communicator_->BeginReduction(of.epoch);
+  if (!begun.ok()) return false;
+  runtime::MutexLock lock(mutex_);
+  ahead_ = Ahead{of, *begun, 0, absl::OkStatus()};
+  return true;
+}
+
+void Link::GiveAhead(const comm::Reduction& part, Event ready, bool last) {
+  runtime::MutexLock lock(mutex_);
+  if (!ahead_) return;
+  ++ahead_->parts;
+  if (!ahead_->status.ok()) return;
+  const SumVector vector{part, 1};
+  ahead_->status = communicator_->GiveGroup(ahead_->reduction, {&vector, 1}, ready, last);
+}
+
+absl::Status Link::GiveAll(const SumsOf& of, std::span<const comm::Reduction> parts) {
+  MUSTER_ASSIGN_OR_RETURN(const std::uint64_t reduction, communicator_->BeginReduction(of.epoch));
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const SumVector vector{parts[i], 1};
+    MUSTER_RETURN_IF_ERROR(
+        communicator_->GiveGroup(reduction, {&vector, 1}, Event{}, i + 1 == parts.size()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Link::AllReduce(const SumsOf& of, std::span<const comm::Reduction> parts,
+                             const comm::AbortFlag& flag) {
+  std::optional<Ahead> ahead;
+  {
+    runtime::MutexLock lock(mutex_);
+    ahead = std::exchange(ahead_, std::nullopt);
+  }
+  if (ahead && ahead->of.epoch == of.epoch) {
+    // Groups are matched by their order alone: others would be added to what the peers have there.
+    if (ahead->of != of || ahead->parts != parts.size()) {
+      return base::Internal("other sums were begun ahead than step " +
+                            std::to_string(of.step.value) + " attempt " +
+                            std::to_string(of.attempt) + " reduces");
+    }
+    // That it failed while parts were given is told below, with the reason.
+    if (!ahead->status.ok() && !absl::IsAborted(ahead->status)) return ahead->status;
+  } else {
+    MUSTER_RETURN_IF_ERROR(GiveAll(of, parts));
+  }
+  std::optional<absl::Status> done;
+  while (!(done = communicator_->Poll(kPoll))) {
     if (flag.is_set()) communicator_->Abort();
   }
+  if (!done->ok()) return *done;
+  std::int64_t bytes = 0;
+  for (const comm::Reduction& part : parts) bytes += static_cast<std::int64_t>(part.in.size());
+  runtime::MutexLock lock(mutex_);
+  bytes_sent_ += 2 * (size_ - 1) * bytes / size_;
+  return absl::OkStatus();
+}
+
+std::int64_t Link::bytes_sent() const {
+  runtime::MutexLock lock(mutex_);
+  return bytes_sent_;
 }
 
 }  // namespace muster::nccl

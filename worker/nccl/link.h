@@ -6,13 +6,21 @@
 // built while the coordinator is busy or gone. Each view has one attempt: a failed one is told to the
 // coordinator, whose next view has another epoch, and so another id.
 //
-// Thread rule: one thread; Abort by any.
+// Sums may be begun ahead of the call that asks for them, part by part while the rest is computed. It
+// changes nothing that goes over the network: all members reduce the same parts in the same order,
+// whoever of them began ahead.
+//
+// Thread rule: one thread; BeginAhead and GiveAhead by another, which is done before AllReduce asks for
+// the same sums; Abort by any.
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <span>
 
 #include "operator/base/ids.h"
 #include "operator/base/status.h"
+#include "operator/runtime/mutex.h"
 #include "worker/comm/communicator.h"
 #include "worker/comm/socket.h"
 #include "worker/nccl/communicator.h"
@@ -25,6 +33,14 @@ struct Place {
   std::int32_t size = 1;
 };
 
+// Which sums: those of a step's attempt in a view.
+struct SumsOf {
+  base::Epoch epoch;
+  base::Step step;
+  std::int32_t attempt = 0;
+  friend bool operator==(const SumsOf&, const SumsOf&) = default;
+};
+
 class Link final {
  public:
   explicit Link(std::unique_ptr<NcclCommunicator> communicator)
@@ -35,8 +51,16 @@ class Link final {
   // peer or NCCL failed, and a later epoch may fare better. Others: the process has to end.
   absl::Status Install(comm::Communicator& ring, const comm::AbortFlag& flag, const Place& place);
 
-  // Sums of the device's memory; returns when it is over. Errors as Communicator::Poll's.
-  absl::Status AllReduce(const comm::Reduction& reduction, const comm::AbortFlag& flag);
+  // False: there is no communicator of that epoch, and AllReduce does all of it.
+  bool BeginAhead(const SumsOf& of);
+  // The next part; it is complete when `ready` is done. What goes wrong is AllReduce's to tell.
+  void GiveAhead(const comm::Reduction& part, Event ready, bool last);
+
+  // Sums of the device's memory, all parts of them; those that were begun ahead are on their way.
+  // Returns when it is over. Errors as Communicator::Poll's, or Internal when other sums of this epoch
+  // were begun ahead.
+  absl::Status AllReduce(const SumsOf& of, std::span<const comm::Reduction> parts,
+                         const comm::AbortFlag& flag);
 
   // What runs is given up as soon as NCCL can; a call in progress returns at once.
   void Abort() { communicator_->Abort(); }
@@ -44,14 +68,28 @@ class Link final {
   // written into. An error: the process has to end.
   absl::Status AbortAndAwaitQuiet();
 
-  std::int64_t bytes_sent() const { return communicator_->bytes_sent(); }
+  // By the ring's formula, of the sums that AllReduce has returned: those begun ahead may be over before
+  // it is asked for them, or nobody asks.
+  std::int64_t bytes_sent() const;
   Rebuilds rebuilds() const { return communicator_->rebuilds(); }
 
  private:
+  absl::Status GiveAll(const SumsOf& of, std::span<const comm::Reduction> parts);
   absl::StatusOr<UniqueId> ShareId(comm::Communicator& ring, const Attempt& attempt,
                                    std::int32_t rank);
 
+  struct Ahead {
+    SumsOf of;
+    std::uint64_t reduction = 0;
+    std::size_t parts = 0;  // that were given
+    absl::Status status;
+  };
+
   const std::unique_ptr<NcclCommunicator> communicator_;
+  std::int32_t size_ = 1;  // of the view; the thread's alone
+  mutable runtime::Mutex mutex_;
+  std::int64_t bytes_sent_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::optional<Ahead> ahead_ MUSTER_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster::nccl

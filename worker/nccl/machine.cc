@@ -74,10 +74,32 @@ Commands Machine::On(base::Time, const Reduce& e) {
   if (!std::holds_alternative<Installed>(state_)) {
     return {ReportReductionFailed{e.sequence, base::Aborted("there is no communicator")}};
   }
-  Enqueueing next{e.sequence, e.deadline};
+  return Enqueue(e.sequence, e.deadline, e.whole);
+}
+
+// The flag is read before each launch.
+Commands Machine::Enqueue(std::uint64_t sequence, base::Time deadline, bool whole) {
+  Enqueueing next;
+  next.sequence = sequence;
+  next.deadline = deadline;
+  next.whole = whole;
   next.round.stage = Round::Stage::kFlag;
   state_ = next;
   return {ReadFlag{}};
+}
+
+Commands Machine::On(base::Time, const Continue& e) {
+  if (auto* s = std::get_if<Enqueueing>(&state_); s != nullptr && s->sequence == e.sequence) {
+    MUSTER_CHECK(!s->whole, "a group behind the last one of its reduction");
+    ++s->waiting;
+    s->whole = e.last;
+    return {};
+  }
+  if (const auto* s = std::get_if<Gathering>(&state_); s != nullptr && s->sequence == e.sequence) {
+    MUSTER_CHECK(s->round.stage == Round::Stage::kResting, "a group in the middle of a round");
+    return Enqueue(s->sequence, s->deadline, e.last);
+  }
+  return {};
 }
 
 Commands Machine::On(base::Time now, const Launched& e) {
@@ -175,8 +197,19 @@ Commands Machine::Conclude(base::Time now, Installing& s) {
 Commands Machine::Conclude(base::Time now, Enqueueing& s) {
   if (!s.launched) return {LaunchGroup{}};
   if (s.round.async.ok()) {
-    state_ = Running{s.sequence, s.deadline};
-    return {RecordDone{}};
+    if (s.waiting > 0) {
+      --s.waiting;
+      s.launched = false;
+      return {LaunchGroup{}};  // the flag was read a moment ago
+    }
+    const std::uint64_t sequence = s.sequence;
+    const base::Time deadline = s.deadline;
+    if (s.whole) {
+      state_ = Running{sequence, deadline};
+      return {RecordDone{}};
+    }
+    state_ = Gathering{sequence, deadline};
+    return Gather(now, deadline);
   }
   if (s.round.async.code != Code::kInProgress) {
     return Fail(now, ToStatus(s.round.async, "enqueueing the all-reduces"));
@@ -185,6 +218,18 @@ Commands Machine::Conclude(base::Time now, Enqueueing& s) {
     return Fail(now, base::Unavailable("the all-reduces were not enqueued by the step's deadline"));
   }
   return {WaitUntil{std::min(now + limits_.step_poll, s.deadline)}};
+}
+
+Commands Machine::Conclude(base::Time now, Gathering& s) {
+  if (!s.round.async.ok()) return Fail(now, ToStatus(s.round.async, "the all-reduces"));
+  return Gather(now, s.deadline);
+}
+
+Commands Machine::Gather(base::Time now, base::Time deadline) {
+  if (now >= deadline) {
+    return Fail(now, base::Unavailable("the sums were not complete by the step's deadline"));
+  }
+  return {WaitUntil{std::min(now + limits_.gather_poll, deadline)}};
 }
 
 Commands Machine::Conclude(base::Time now, Running& s) {

@@ -11,9 +11,10 @@
 //    |   refused at     |     |                   Close |  |  | Reduce               |
 //    +---once-----------+     |                         |  |  v                      |
 //    |                        |          Finalising <---+  | Enqueueing ---------> Running
-//    |<----- destroyed -------|--------------+  |          |  |      enqueued,       |
-//    |                        |                 |          |  |      event recorded  |
-//    |                        v   error, flag or deadline  v  v                      v
+//    |<----- destroyed -------|--------------+  |          |  | |  ^   all enqueued,  |
+//    |                        |                 |          |  | v  |   event recorded |
+//    |                        |                 |          |  | Gathering             |
+//    |                        v   error, flag or deadline  v  v                       v
 //    +--- Synchronising <--- Aborting <----------------------------------------------+
 //                |              |
 //                v              v  answered past its deadline, or the device is broken
@@ -22,7 +23,11 @@
 // Promises. A reduction is committed only when its event was done, then the asynchronous error was
 // success, then the flag was clear, read in this order. The flag is raised before an abort; nothing
 // is launched after it. Each attempt has an id that none of the 256 before it had. An event is
-// recorded only when the group is enqueued: before that it would stand in front of the kernels.
+// recorded only when the last group is enqueued: before that it would stand in front of kernels.
+//
+// A reduction is one group or several, given one after the other while their inputs are computed. A
+// group is launched when the one before it is enqueued (NCCL takes no other call before that), the
+// event is recorded behind the last one, and all of them count or none.
 #pragma once
 
 #include <cstdint>
@@ -55,6 +60,11 @@ struct Install {
 struct Reduce {
   std::uint64_t sequence = 0;
   base::Time deadline;
+  bool whole = true;  // this group is all of it
+};
+struct Continue {  // the next group; nothing happens when that reduction has failed meanwhile
+  std::uint64_t sequence = 0;
+  bool last = false;
 };
 struct Close {};  // clean end while all members live; aborts what is not Installed or closing
 struct Tick {};   // woken: the flag may have been raised, or WaitUntil has come
@@ -94,8 +104,8 @@ struct Destroyed {
 };
 
 using MachineEvent =
-    std::variant<Install, Reduce, Close, Tick, InitBegun, AsyncRead, EventRead, FlagRead, Launched,
-                 Recorded, AbortDone, Synchronised, FinalizeBegun, Destroyed>;
+    std::variant<Install, Reduce, Continue, Close, Tick, InitBegun, AsyncRead, EventRead, FlagRead,
+                 Launched, Recorded, AbortDone, Synchronised, FinalizeBegun, Destroyed>;
 
 // ---- commands: calls of NcclApi, each with its answer
 
@@ -106,7 +116,7 @@ struct InitRank {
 struct AskAsync {};      // -> AsyncRead
 struct AskEvent {};      // -> EventRead
 struct ReadFlag {};      // -> FlagRead
-struct LaunchGroup {};   // -> Launched
+struct LaunchGroup {};   // -> Launched. The first that was given and not launched
 struct RecordDone {};    // -> Recorded
 struct AbortComm {};     // -> AbortDone
 struct Synchronise {};   // -> Synchronised
@@ -163,6 +173,8 @@ struct Limits {
   std::int32_t attempts = 4;
   base::Duration init_poll = std::chrono::milliseconds(1);
   base::Duration step_poll = std::chrono::microseconds(50);
+  // While a group is computed: its coming wakes, and so does the flag.
+  base::Duration gather_poll = std::chrono::milliseconds(1);
 };
 
 // What was read in one round of looking; a round ends with the flag, whatever it began with.
@@ -185,7 +197,14 @@ struct Installed {
 struct Enqueueing {
   std::uint64_t sequence = 0;
   base::Time deadline;
-  bool launched = false;
+  bool whole = false;        // the last group was given
+  std::int32_t waiting = 0;  // groups behind the one in hand
+  bool launched = false;     // the one in hand
+  Round round{};
+};
+struct Gathering {  // all that was given is enqueued, and more will come
+  std::uint64_t sequence = 0;
+  base::Time deadline;
   Round round{};
 };
 struct Running {
@@ -209,8 +228,8 @@ struct Synchronising {
 struct Lost {
   std::string why;
 };
-using State = std::variant<Idle, Installing, Installed, Enqueueing, Running, Finalising, Aborting,
-                           Synchronising, Lost>;
+using State = std::variant<Idle, Installing, Installed, Enqueueing, Gathering, Running, Finalising,
+                           Aborting, Synchronising, Lost>;
 
 class Machine {
  public:
@@ -225,6 +244,7 @@ class Machine {
  private:
   Commands On(base::Time now, const Install& e);
   Commands On(base::Time now, const Reduce& e);
+  Commands On(base::Time now, const Continue& e);
   Commands On(base::Time now, const Close& e);
   Commands On(base::Time now, const Tick& e);
   Commands On(base::Time now, const InitBegun& e);
@@ -241,10 +261,13 @@ class Machine {
   // The end of a round, with the flag clear.
   Commands Conclude(base::Time now, Installing& s);
   Commands Conclude(base::Time now, Enqueueing& s);
+  Commands Conclude(base::Time now, Gathering& s);
   Commands Conclude(base::Time now, Running& s);
   Commands Conclude(base::Time now, Finalising& s);
 
   absl::Status Refusal(const Install& e) const;
+  Commands Enqueue(std::uint64_t sequence, base::Time deadline, bool whole);
+  Commands Gather(base::Time now, base::Time deadline);
   Round* round();
   Commands Fail(base::Time now, const absl::Status& status);
   Commands Lose(std::string why);

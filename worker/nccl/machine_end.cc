@@ -20,6 +20,8 @@ Commands Machine::Fail(base::Time now, const absl::Status& status) {
     commands.push_back(ReportInstallFailed{attempt_, status});
   } else if (const auto* e = std::get_if<Enqueueing>(&state_)) {
     commands.push_back(ReportReductionFailed{e->sequence, status});
+  } else if (const auto* g = std::get_if<Gathering>(&state_)) {
+    commands.push_back(ReportReductionFailed{g->sequence, status});
   } else if (const auto* r = std::get_if<Running>(&state_)) {
     commands.push_back(ReportReductionFailed{r->sequence, status});
   }

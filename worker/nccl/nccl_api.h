@@ -34,6 +34,7 @@ struct Stream {
 };
 struct Event {
   void* value = nullptr;
+  explicit operator bool() const { return value != nullptr; }
 };
 
 enum class Code {
@@ -112,6 +113,8 @@ class NcclApi {
   virtual Result Finalize(CommHandle comm) = 0;
   virtual Result Destroy(CommHandle comm) = 0;
 
+  // What is put on the stream from now on waits until the event is done, as it was last recorded.
+  virtual Result StreamWait(Stream stream, Event event) = 0;
   virtual Result RecordEvent(Event event, Stream stream) = 0;
   virtual EventState QueryEvent(Event event) = 0;
   virtual Result DeviceSynchronise() = 0;  // blocks until nothing runs on the device

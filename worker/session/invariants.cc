@@ -26,8 +26,9 @@ std::vector<std::string> Invariants(const Session& session) {
        "the step being applied follows the committed one");
   hold(s.sums.held.empty() || s.sums.tag.step == s.committed.Next(),
        "the sum holds slots of the step after the committed one (M6)");
-  hold(!s.sums.in_progress || s.computing, "a slot is in progress only under an order");
-  hold(!s.sums.in_progress || !s.sums.held.contains(*s.sums.in_progress),
+  hold(s.sums.in_progress.empty() || s.computing, "a slot is in progress only under an order");
+  hold(std::none_of(s.sums.in_progress.begin(), s.sums.in_progress.end(),
+                    [&s](api::Slot slot) { return s.sums.held.contains(slot); }),
        "no slot is added twice (E9)");
   hold(s.copies >= 0, "a copy ends once");
   hold(!(training && s.planned && s.collective == Collective::kReduce) || s.SumComplete(),

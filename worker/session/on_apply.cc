@@ -70,7 +70,7 @@ void Session::State::Boundary(const Reduced& reduced) {
   if (agreed || stopped) return;
   assigned = view->members[static_cast<std::size_t>(rank)].slots;
   planned = true;
-  Compute(assigned);
+  Compute(assigned, view->epoch);
 }
 
 void Session::State::OnEvaluated(const Evaluated& event) {

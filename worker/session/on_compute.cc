@@ -5,12 +5,12 @@ namespace muster::session {
 
 void Session::State::OnSlotBegun(const SlotBegun& event) {
   if (event.tag != sums.tag) return;
-  sums.in_progress = event.slot;
+  sums.in_progress.insert(event.slot);
 }
 
 void Session::State::OnSlotDone(const SlotDone& event) {
   if (event.tag != sums.tag) return;
-  sums.in_progress.reset();
+  sums.in_progress.erase(event.slot);
   sums.held.insert(event.slot);
   if (welcome && welcome->audit) sums.samples[event.slot] = event.samples;
   if (effort.step != event.tag.step) effort = Effort{.step = event.tag.step};
@@ -27,10 +27,10 @@ void Session::State::Clear(const api::SumTag& tag) {
   out.push_back(ClearSums{tag});
 }
 
-void Session::State::Compute(const std::vector<api::Slot>& slots) {
+void Session::State::Compute(const std::vector<api::Slot>& slots, base::Epoch ahead_in) {
   if (slots.empty()) return;
   computing = true;
-  out.push_back(ComputeSlots{sums.tag, slots});
+  out.push_back(ComputeSlots{sums.tag, slots, ahead_in});
 }
 
 // Every slot of this member is in the sum and no order is on its way to add another.

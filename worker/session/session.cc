@@ -134,7 +134,7 @@ api::KeptSums Session::State::Kept() const {
   kept.tag = sums.tag;
   if (!has_state || sums.tag.step != committed.Next()) return kept;
   kept.slots.assign(sums.held.begin(), sums.held.end());
-  if (sums.in_progress) kept.slots.push_back(*sums.in_progress);
+  kept.slots.insert(kept.slots.end(), sums.in_progress.begin(), sums.in_progress.end());
   return kept;
 }
 

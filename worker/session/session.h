@@ -50,7 +50,8 @@ struct Broken {
 };
 
 // Training thread. One ComputeSlots is answered by a SlotBegun and a SlotDone for each slot, in
-// order, and by exactly one ComputeStopped, always. The session issues ClearSums, FetchState and
+// order, and by exactly one ComputeStopped, always. A slot may be begun before the one before it is
+// done (launch ahead); every slot that was begun is done. The session issues ClearSums, FetchState and
 // the next ComputeSlots of other sums only after it, so a late slot never meets buffers that are
 // used otherwise.
 struct SlotBegun {
@@ -63,7 +64,7 @@ struct SlotDone {
   double seconds = 0;
   std::vector<std::uint64_t> samples;
 };
-// Everything asked by ComputeSlots is done (or StopCompute took effect after the slot in progress).
+// Everything asked by ComputeSlots is done (or StopCompute took effect after the slots in progress).
 struct ComputeStopped {
   api::SumTag tag;
 };
@@ -207,8 +208,12 @@ struct ClearSums {
 struct ComputeSlots {
   api::SumTag tag;
   std::vector<api::Slot> slots;
+  // The view in which the sum, which holds these slots and no others, is reduced once they are added:
+  // the reduction may begin while the last of them is computed. 0: not before Reduce asks for it, as
+  // with a step that is redone or goes on from kept sums.
+  base::Epoch ahead_in;
 };  // -> SlotBegun, SlotDone..., ComputeStopped
-struct StopCompute {};  // after the slot in progress
+struct StopCompute {};  // after the slots in progress
 struct Reduce {         // -> Reduced | ReduceAborted
   base::Epoch epoch;
   api::SumTag tag;

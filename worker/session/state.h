@@ -25,7 +25,7 @@ namespace muster::session {
 struct Sums {
   api::SumTag tag;
   std::set<api::Slot> held;                                 // added whole
-  std::optional<api::Slot> in_progress;                     // begun, will be added
+  std::set<api::Slot> in_progress;                          // begun, will be added
   std::map<api::Slot, std::vector<std::uint64_t>> samples;  // of `held`, for the audit
 };
 
@@ -161,7 +161,8 @@ struct Session::State {
   void OnSlotDone(const SlotDone& event);
   void OnComputeStopped();
   void Clear(const api::SumTag& tag);
-  void Compute(const std::vector<api::Slot>& slots);
+  // ahead_in: ComputeSlots::ahead_in.
+  void Compute(const std::vector<api::Slot>& slots, base::Epoch ahead_in = {});
   bool SumComplete() const;
   // on_reduce.cc
   void OnReduced(const Reduced& event);

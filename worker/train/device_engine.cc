@@ -1,13 +1,14 @@
 #include "worker/train/device_engine.h"
 
 #include <algorithm>
-#include <bit>
 #include <utility>
 
 #include "operator/base/check.h"
 #include "worker/exact/digest.h"
 #include "worker/exact/norm.h"
+#include "worker/train/slot_flights.h"
 #include "worker/train/state.h"
+#include "worker/train/sum_parts.h"
 
 namespace muster::train {
 namespace {
@@ -50,14 +51,6 @@ MusterCudaAdamW ForModule(const AdamWParams& p) {
           p.keep};
 }
 
-TensorTold FromModule(const MusterCudaTold& told) {
-  TensorTold out;
-  out.flags = {(told.flags & MUSTER_CUDA_NOT_FINITE) != 0,
-               (told.flags & MUSTER_CUDA_SATURATED) != 0, told.checksum};
-  out.max_abs = std::bit_cast<float>(told.max_abs);
-  return out;
-}
-
 class DeviceEngine final : public Engine {
  public:
   DeviceEngine(const api::TrainingJobSpec& spec, Context& context,
@@ -81,13 +74,14 @@ class DeviceEngine final : public Engine {
   void DropReceived() override { host_state_ = {}; }
 
   void ClearSums() override { context_.Do(&Module::clear, sum_.data(), sum_.bytes()); }
-  SlotTold AddSlot(std::span<const std::int32_t> tokens, const model::SlotKey& key,
-                   const Quantising& quantising, const std::function<void()>& in_mid_slot) override;
+  std::size_t slots_in_flight() const override { return SlotFlights::kMost; }
+  void BeginSlot(const SlotWork& work) override;
+  SlotTold FinishSlot() override { return flights_.Finish(); }
   model::SlotLoss Evaluate(std::span<const std::int32_t> tokens, std::int32_t rows) override {
     return program_->Evaluate(Vector(StateVector::kWeights), tokens, rows);
   }
 
-  ReduceVector Sums(bool on_device) override;
+  std::vector<ReduceVector> Sums(bool on_device) override;
   void ReducedIsThere() override {
     if (!sums_on_device_) context_.ToDevice(host_reduced_.bytes(), reduced_.data());
   }
@@ -97,6 +91,12 @@ class DeviceEngine final : public Engine {
   StateFolds Update(std::span<const TensorUpdate> updates) override;
 
  private:
+  bool MaximaOnly(const Quantising& quantising) const {
+    return reduction_ == api::Reduction::kExact32 && quantising.exponents.empty();
+  }
+  void QuantiseAdd(std::size_t tensor, const float* gradient, const Quantising& quantising);
+  ReduceVector PartVector(const SumPart& part) const;
+
   float* Vector(StateVector vector) const { return VectorAt(vector, 0); }
   float* VectorAt(StateVector vector, std::int64_t element) const {
     return state_[static_cast<std::size_t>(vector)].as<float>(element);
@@ -121,9 +121,11 @@ class DeviceEngine final : public Engine {
   std::array<Memory, kStateVectors> state_;
   Memory sum_;
   Memory reduced_;
-  Memory told_;     // one entry a tensor
   Memory folds_;    // MusterCudaFolds, and the checksum behind it
   Memory squares_;  // the blocks of every tensor by itself
+  SlotFlights flights_;
+  const std::vector<SumPart> parts_;
+  std::vector<device::Event> part_events_;
   bool sums_on_device_ = false;
   AlignedBuffer host_sum_, host_reduced_;  // made when a communicator of the host asks
   std::array<AlignedBuffer, kStateVectors> host_state_;  // only while a state moves
@@ -136,15 +138,16 @@ DeviceEngine::DeviceEngine(const api::TrainingJobSpec& spec, Context& context,
       kind_(KindOf(spec.training.reduction)),
       reduction_(spec.training.reduction),
       slots_(spec.training.slots),
-      vector_bytes_(static_cast<std::size_t>(layout().parameters) * sizeof(float)) {
+      vector_bytes_(static_cast<std::size_t>(layout().parameters) * sizeof(float)),
+      flights_(context, layout().tensors.size()),
+      parts_(CutSums(layout())) {
   const std::int64_t sum_bytes = layout().parameters * kind_.bytes;
   for (Memory& vector : state_) vector = Memory(context, static_cast<std::int64_t>(vector_bytes_));
   sum_ = Memory(context, sum_bytes);
   reduced_ = Memory(context, sum_bytes);
   std::int64_t blocks = 0;
   for (const model::Tensor& tensor : layout().tensors) blocks += SquareBlocks(tensor.size);
-  told_ = Memory(context, static_cast<std::int64_t>(layout().tensors.size()) *
-                              static_cast<std::int64_t>(sizeof(MusterCudaTold)));
+  for (std::size_t p = 0; p < parts_.size(); ++p) part_events_.emplace_back(context);
   folds_ = Memory(context, sizeof(MusterCudaFolds));
   squares_ = Memory(context,
                     std::max<std::int64_t>(blocks, 1) * static_cast<std::int64_t>(sizeof(double)));
@@ -212,56 +215,68 @@ StateFolds DeviceEngine::ReceivedFolds() {
   return ReadFolds();
 }
 
-SlotTold DeviceEngine::AddSlot(std::span<const std::int32_t> tokens, const model::SlotKey& key,
-                               const Quantising& quantising,
-                               const std::function<void()>& in_mid_slot) {
-  const bool exact32 = reduction_ == api::Reduction::kExact32;
-  context_.Do(&Module::clear, told_.data(), told_.bytes());
-  bool first = true;
-  const auto finished = [&](std::size_t t, const float* gradient) {
-    if (std::exchange(first, false) && in_mid_slot != nullptr) {
-      context_.Synchronise();
-      in_mid_slot();
-    }
-    MusterCudaSums sums = Part(sum_, layout().tensors[t]);
-    double scale = 0;
-    std::int64_t limit = 0;
-    if (reduction_ == api::Reduction::kExact64) {
-      scale = exact::Scale64();
-      limit = exact::Limit64(slots_);
-    } else if (exact32 && quantising.exponents.empty()) {
-      sums.device_sums = nullptr;  // the maxima alone
-    } else if (exact32) {
-      scale = exact::Scale32(quantising.exponents[t], slots_);
-      limit = exact::Limit32(slots_);
-    }
-    context_.Do(&Module::quantise_add, gradient, &sums, scale, limit,
-                told_.as<MusterCudaTold>(static_cast<std::int64_t>(t)));
-  };
-  SlotTold slot;
-  slot.loss = program_->ComputeSlot(Vector(StateVector::kWeights), tokens, key, finished);
-  std::vector<MusterCudaTold> told(layout().tensors.size());
-  context_.ToHost(told_.data(), std::as_writable_bytes(std::span(told)));
-  for (const MusterCudaTold& tensor : told) slot.tensors.push_back(FromModule(tensor));
-  // Looking marks what is not finite; the host's engine tells that by the maximum alone.
-  if (exact32 && quantising.exponents.empty()) {
-    for (TensorTold& tensor : slot.tensors) tensor.flags = {};
+void DeviceEngine::QuantiseAdd(std::size_t tensor, const float* gradient,
+                               const Quantising& quantising) {
+  MusterCudaSums sums = Part(sum_, layout().tensors[tensor]);
+  double scale = 0;
+  std::int64_t limit = 0;
+  if (reduction_ == api::Reduction::kExact64) {
+    scale = exact::Scale64();
+    limit = exact::Limit64(slots_);
+  } else if (MaximaOnly(quantising)) {
+    sums.device_sums = nullptr;
+  } else if (reduction_ == api::Reduction::kExact32) {
+    scale = exact::Scale32(quantising.exponents[tensor], slots_);
+    limit = exact::Limit32(slots_);
   }
-  return slot;
+  context_.Do(&Module::quantise_add, gradient, &sums, scale, limit, flights_.told(tensor));
 }
 
-ReduceVector DeviceEngine::Sums(bool on_device) {
+void DeviceEngine::BeginSlot(const SlotWork& work) {
+  flights_.Begin();
+  PartsComplete complete(parts_);
+  std::size_t given = 0;
+  bool first = true;
+  const auto finished = [&](std::size_t tensor, const float* gradient) {
+    if (std::exchange(first, false) && work.in_mid_slot != nullptr) {
+      context_.Synchronise();
+      work.in_mid_slot();
+    }
+    QuantiseAdd(tensor, gradient, work.quantising);
+    if (work.part_ready == nullptr) return;
+    for (const std::size_t end = complete.Finished(tensor); given < end; ++given) {
+      part_events_[given].Record();
+      work.part_ready(
+          {PartVector(parts_[given]), part_events_[given].value(), given + 1 == parts_.size()});
+    }
+  };
+  const std::int64_t tokens = program_->LaunchSlot(Vector(StateVector::kWeights), work.tokens,
+                                                   work.key, finished, flights_.loss());
+  flights_.Launched(tokens, MaximaOnly(work.quantising));
+}
+
+ReduceVector DeviceEngine::PartVector(const SumPart& part) const {
+  const auto bytes = static_cast<std::size_t>(part.elements * kind_.bytes);
+  const std::int64_t at = part.first_element * kind_.bytes;
+  return {
+      kind_.reduced, {sum_.as<std::byte>(at), bytes}, {reduced_.as<std::byte>(at), bytes}, true};
+}
+
+std::vector<ReduceVector> DeviceEngine::Sums(bool on_device) {
   sums_on_device_ = on_device;
   if (on_device) {
-    const auto bytes = static_cast<std::size_t>(sum_.bytes());
-    return {kind_.reduced, {sum_.as<std::byte>(), bytes}, {reduced_.as<std::byte>(), bytes}, true};
+    // They are reduced on another stream: what empties sums without slots has to be over.
+    context_.Synchronise();
+    std::vector<ReduceVector> parts;
+    for (const SumPart& part : parts_) parts.push_back(PartVector(part));
+    return parts;
   }
   if (host_sum_.bytes().empty()) {
     host_sum_ = AlignedBuffer(static_cast<std::size_t>(sum_.bytes()));
     host_reduced_ = AlignedBuffer(static_cast<std::size_t>(sum_.bytes()));
   }
   context_.ToHost(sum_.data(), host_sum_.bytes());
-  return {kind_.reduced, host_sum_.bytes(), host_reduced_.bytes(), false};
+  return {{kind_.reduced, host_sum_.bytes(), host_reduced_.bytes(), false}};
 }
 
 std::uint64_t DeviceEngine::ReducedChecksum() {

@@ -25,10 +25,13 @@ class DeviceProgram {
   virtual ~DeviceProgram() = default;
   // The same program as the host sees it: layout, shapes, the weights of step 0.
   virtual const model::Program& host() const = 0;
-  // As Program::ComputeSlot. `finished` is called for each tensor once, in a fixed order.
-  virtual model::SlotLoss ComputeSlot(const float* device_weights,
-                                      std::span<const std::int32_t> tokens,
-                                      const model::SlotKey& key, const Finished& finished) = 0;
+  // Puts a slot on the context's stream, behind what is there, and returns before it is computed: of
+  // how many tokens it is. Program::ComputeSlot has the rest. `finished` is called for each tensor
+  // once, in a fixed order, before this returns; *device_loss becomes the sum of the losses. `tokens`
+  // are read when this returns.
+  virtual std::int64_t LaunchSlot(const float* device_weights, std::span<const std::int32_t> tokens,
+                                  const model::SlotKey& key, const Finished& finished,
+                                  double* device_loss) = 0;
   virtual model::SlotLoss Evaluate(const float* device_weights,
                                    std::span<const std::int32_t> tokens, std::int32_t rows) = 0;
 };

@@ -34,17 +34,17 @@ class DeviceGpt final : public DeviceProgram {
 
   const model::Program& host() const override { return *host_; }
 
-  model::SlotLoss ComputeSlot(const float* device_weights, std::span<const std::int32_t> tokens,
-                              const model::SlotKey& key, const Finished& finished) override {
+  std::int64_t LaunchSlot(const float* device_weights, std::span<const std::int32_t> tokens,
+                          const model::SlotKey& key, const Finished& finished,
+                          double* device_loss) override {
     const MusterCudaSlotKey of_slot = {key.seed, key.step, key.slot};
-    model::SlotLoss loss;
+    std::int64_t counted = 0;
     context_.Check([&](MusterCudaText message) {
       return context_.module().gpt_slot(gpt_, device_weights, tokens.data(), &of_slot, Finish,
-                                        const_cast<Finished*>(&finished), loss_.as<double>(),
-                                        &loss.tokens, message);
+                                        const_cast<Finished*>(&finished), device_loss, &counted,
+                                        message);
     });
-    ReadLoss(loss);
-    return loss;
+    return counted;
   }
 
   model::SlotLoss Evaluate(const float* device_weights, std::span<const std::int32_t> tokens,
@@ -54,7 +54,7 @@ class DeviceGpt final : public DeviceProgram {
       return context_.module().gpt_evaluate(gpt_, device_weights, tokens.data(), rows,
                                             loss_.as<double>(), &loss.tokens, message);
     });
-    ReadLoss(loss);
+    context_.ToHost(loss_.data(), std::as_writable_bytes(std::span(&loss.sum, 1)));
     return loss;
   }
 
@@ -63,14 +63,11 @@ class DeviceGpt final : public DeviceProgram {
     (*static_cast<const Finished*>(user))(static_cast<std::size_t>(tensor), gradient);
     return 0;
   }
-  void ReadLoss(model::SlotLoss& loss) {
-    context_.ToHost(loss_.data(), std::as_writable_bytes(std::span(&loss.sum, 1)));
-  }
 
   device::Context& context_;
   MusterCudaGpt* const gpt_;
   const std::unique_ptr<model::Program> host_;
-  device::Memory loss_;
+  device::Memory loss_;  // of an evaluation
 };
 
 }  // namespace

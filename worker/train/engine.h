@@ -54,6 +54,26 @@ struct Quantising {
   std::span<const std::int32_t> exponents;
 };
 
+// A part of the sums (sum_parts.h) of which nothing is left to be launched.
+struct ReadyPart {
+  ReduceVector vector;
+  void* event = nullptr;  // of the device; done when `vector.in` is complete
+  bool last = false;
+};
+
+struct SlotWork {
+  std::span<const std::int32_t>
+      tokens;  // as Program::ComputeSlot; read by the time BeginSlot returns
+  model::SlotKey key;
+  Quantising quantising;  // likewise
+  // Both may be null, and are called by BeginSlot. Once, when the first gradient is there and nothing
+  // has been added:
+  std::function<void()> in_mid_slot;
+  // For a slot that completes the sums: part after part in the order of Sums(true), so that the first
+  // are reduced while the device computes the rest. Not called by an engine of the host.
+  std::function<void(const ReadyPart&)> part_ready;
+};
+
 // The vectors of a state, P floats each, in this order everywhere.
 enum class StateVector { kWeights, kMoment, kVariance };
 inline constexpr std::size_t kStateVectors = 3;
@@ -92,16 +112,17 @@ class Engine {
   virtual void DropReceived() = 0;
 
   virtual void ClearSums() = 0;
-  // Computes a slot and adds it whole. tokens: as Program::ComputeSlot. `in_mid_slot` (may be null)
-  // is called once, when the first gradient is there and nothing has been added.
-  virtual SlotTold AddSlot(std::span<const std::int32_t> tokens, const model::SlotKey& key,
-                           const Quantising& quantising,
-                           const std::function<void()>& in_mid_slot) = 0;
+  // Launch ahead: so many slots may be begun and not finished. Each that was begun is added whole, in
+  // order, and counts once FinishSlot has said so; until none is left nothing else is asked of `sum`.
+  virtual std::size_t slots_in_flight() const = 0;
+  virtual void BeginSlot(const SlotWork& work) = 0;
+  // Waits for the first that was begun.
+  virtual SlotTold FinishSlot() = 0;
   virtual model::SlotLoss Evaluate(std::span<const std::int32_t> tokens, std::int32_t rows) = 0;
 
-  // `sum` and `reduced`: where they are, for a communicator that reaches them, or (always with the
-  // host's engine) in the host's memory.
-  virtual ReduceVector Sums(bool on_device) = 0;
+  // `sum` and `reduced`, complete: part by part where they are, for a communicator that reaches them,
+  // or (always with the host's engine) as one in the host's memory.
+  virtual std::vector<ReduceVector> Sums(bool on_device) = 0;
   // What was written to `reduced` there, as Sums was last asked, is what the passes below read.
   virtual void ReducedIsThere() = 0;
   // The linear checksum of `reduced`; 0 for floats, which have none (E8).

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "operator/base/check.h"
@@ -68,18 +69,20 @@ class HostEngine final : public Engine {
   void DropReceived() override { received_extra_ = AlignedBuffer(); }
 
   void ClearSums() override { std::ranges::fill(sum_.bytes(), std::byte{0}); }
-  SlotTold AddSlot(std::span<const std::int32_t> tokens, const model::SlotKey& key,
-                   const Quantising& quantising, const std::function<void()>& in_mid_slot) override;
+  // Computed where it is begun: there is nobody to compute it meanwhile.
+  std::size_t slots_in_flight() const override { return 1; }
+  void BeginSlot(const SlotWork& work) override;
+  SlotTold FinishSlot() override;
   model::SlotLoss Evaluate(std::span<const std::int32_t> tokens, std::int32_t rows) override {
     return program_->Evaluate(Vector(StateVector::kWeights), tokens, rows);
   }
 
-  ReduceVector Sums(bool) override {
+  std::vector<ReduceVector> Sums(bool) override {
     using Kind = ReduceVector::Kind;
     const Kind kind = reduction_ == api::Reduction::kExact64   ? Kind::kInt64Sum
                       : reduction_ == api::Reduction::kExact32 ? Kind::kInt32Sum
                                                                : Kind::kFloatSum;
-    return {kind, sum_.bytes(), reduced_.bytes(), false};
+    return {{kind, sum_.bytes(), reduced_.bytes(), false}};
   }
   void ReducedIsThere() override {}
   std::uint64_t ReducedChecksum() override;
@@ -108,6 +111,7 @@ class HostEngine final : public Engine {
   AlignedBuffer sum_;
   AlignedBuffer reduced_;
   AlignedBuffer received_extra_;  // only while a state is received
+  std::optional<SlotTold> begun_;
 };
 
 // Receives the gradients of one slot and adds them, tensor by tensor, while they are in cache.
@@ -154,14 +158,17 @@ class HostEngine::Sink final : public model::GradientSink {
   std::function<void()> before_first_;
 };
 
-SlotTold HostEngine::AddSlot(std::span<const std::int32_t> tokens, const model::SlotKey& key,
-                             const Quantising& quantising,
-                             const std::function<void()>& in_mid_slot) {
-  Sink sink(*this, quantising, in_mid_slot);
-  SlotTold slot;
-  slot.loss = program_->ComputeSlot(Vector(StateVector::kWeights), tokens, key, sink);
-  slot.tensors = std::move(sink.told);
-  return slot;
+void HostEngine::BeginSlot(const SlotWork& work) {
+  MUSTER_CHECK(!begun_, "a slot of the host is finished before the next one is begun");
+  Sink sink(*this, work.quantising, work.in_mid_slot);
+  begun_.emplace();
+  begun_->loss = program_->ComputeSlot(Vector(StateVector::kWeights), work.tokens, work.key, sink);
+  begun_->tensors = std::move(sink.told);
+}
+
+SlotTold HostEngine::FinishSlot() {
+  MUSTER_CHECK(begun_.has_value(), "a slot was begun");
+  return *std::exchange(begun_, std::nullopt);
 }
 
 StateFolds HostEngine::FoldsOf(const StateSpans& state) const {

@@ -113,15 +113,26 @@ Trainer::SlotFlags Trainer::Judge(const SlotTold& told, bool maxima_only) {
   return slot;
 }
 
-std::vector<std::uint64_t> Trainer::AddSlot(api::Slot slot,
-                                            const std::function<void()>& in_mid_slot) {
+void Trainer::BeginSlot(api::Slot slot, const SlotHooks& hooks) {
   std::vector<std::uint64_t> ids = order_.SlotSamples(tag_.step, slot);
   const auto row = static_cast<std::size_t>(engine().program().sample_tokens());
   for (std::size_t i = 0; i < ids.size() && row != 0; ++i) {
     options_.dataset->Read(ids[i], std::span(tokens_).subspan(i * row, row));
   }
-  const SlotTold told = engine().AddSlot(
-      tokens_, {options_.spec.training.seed, tag_.step.value, slot}, {exponents_}, in_mid_slot);
+  SlotWork work;
+  work.tokens = tokens_;
+  work.key = {options_.spec.training.seed, tag_.step.value, slot};
+  work.quantising = {exponents_};
+  work.in_mid_slot = hooks.in_mid_slot;
+  work.part_ready = hooks.part_ready;
+  engine().BeginSlot(work);
+  begun_.push_back({slot, std::move(ids)});
+}
+
+std::vector<std::uint64_t> Trainer::FinishSlot() {
+  const SlotTold told = engine().FinishSlot();
+  auto [slot, ids] = std::move(begun_.front());
+  begun_.pop_front();
   ++slots_computed_;
   // Without exponents yet (Exact32's first step, E5) the pass only took the maxima.
   const bool maxima_only = reduction_ == api::Reduction::kExact32 && exponents_.empty();
@@ -136,7 +147,7 @@ std::vector<std::uint64_t> Trainer::AddSlot(api::Slot slot,
 std::vector<ReduceVector> Trainer::PrepareReduction(const ControlWord& control, bool on_device) {
   using Kind = ReduceVector::Kind;
   wire_tail_ = tail_.WithControl(control);
-  std::vector<ReduceVector> vectors = {engine().Sums(on_device)};
+  std::vector<ReduceVector> vectors = engine().Sums(on_device);
   if (reduction_ == api::Reduction::kExact32) {
     std::ranges::transform(maxima_, maxima_bits_.begin(), exact::MaxAbsBits);
     vectors.push_back({Kind::kInt32Max, std::as_bytes(std::span(maxima_bits_)),

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -53,6 +54,12 @@ struct ApplyOutcome {
   std::vector<std::pair<api::Slot, std::vector<std::uint64_t>>> samples;
 };
 
+// As SlotWork has them; both may be null.
+struct SlotHooks {
+  std::function<void()> in_mid_slot;
+  std::function<void(const ReadyPart&)> part_ready;
+};
+
 struct TrainerOptions {
   api::TrainingJobSpec spec;
   std::unique_ptr<Engine> engine;
@@ -90,14 +97,23 @@ class Trainer {
   // Empties the sums and tags them. With an attempt > 0 the exponents of the last FinishReduction
   // apply.
   void ClearSums(const api::SumTag& tag);
-  // Computes one slot of the tag's step and adds it whole. Returns the sample ids that were read.
-  // `in_mid_slot` is called once, when the first gradient is there and nothing has been added.
+  // Launch ahead: up to slots_in_flight() slots of the tag's step may be begun and not finished. One
+  // counts as added, whole, when it is finished (M4).
+  std::size_t slots_in_flight() const { return engine().slots_in_flight(); }
+  void BeginSlot(api::Slot slot, const SlotHooks& hooks = {});
+  // Of the first that was begun. Returns the sample ids that were read.
+  std::vector<std::uint64_t> FinishSlot();
+  // One after the other.
   std::vector<std::uint64_t> AddSlot(api::Slot slot,
-                                     const std::function<void()>& in_mid_slot = nullptr);
+                                     const std::function<void()>& in_mid_slot = nullptr) {
+    BeginSlot(slot, {in_mid_slot, nullptr});
+    return FinishSlot();
+  }
   // How often a slot was computed, counted where it happens (E10).
   std::int64_t slots_computed() const { return slots_computed_; }
 
-  // on_device: the communicator of the sums reaches the engine's device; the rest is the host's.
+  // The sums first, in as many parts as they are reduced in, then the rest. on_device: the communicator
+  // of the sums reaches the engine's device; the rest is the host's.
   std::vector<ReduceVector> PrepareReduction(const ControlWord& control, bool on_device = false);
   ReduceOutcome FinishReduction();
   ApplyOutcome Apply(base::Step step);
@@ -136,6 +152,11 @@ class Trainer {
   std::vector<std::int64_t> wire_tail_, reduced_tail_;
 
   std::vector<std::int32_t> tokens_;
+  struct Begun {
+    api::Slot slot = 0;
+    std::vector<std::uint64_t> ids;
+  };
+  std::deque<Begun> begun_;
   std::int64_t slots_computed_ = 0;
 };
 

@@ -83,8 +83,8 @@ TEST(FaultSpecTest, EveryBadOneGetsASentence) {
       {FaultKind::kKill, "worker-1@40",
        "--kill worker-1@40: \"40\" says no time: @step=N or @time=10s"},
       {FaultKind::kKill, "worker-1@step=1:in=sleep",
-       "--kill worker-1@step=1:in=sleep: \"sleep\" is no phase: forward, reduce, commit, "
-       "checkpoint, rebuild or transfer"},
+       "--kill worker-1@step=1:in=sleep: \"sleep\" is no phase: forward, overlap, reduce, "
+       "commit, checkpoint, rebuild or transfer"},
       {FaultKind::kKill, "coordinator@step=1:in=reduce",
        "--kill coordinator@step=1:in=reduce: :in= is for faults of workers and nodes"},
       {FaultKind::kKill, "worker-1@step=1:for=5s",

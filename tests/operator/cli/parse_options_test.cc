@@ -181,7 +181,7 @@ TEST(ParseOptionsTest, HelpTeachesByExample) {
       {{"run", "--help"},
        {"Usage: muster run [OPTIONS] FILE", "TARGET@WHEN[:in=PHASE][:for=TIME]", "--state-dir",
         "--join", "Exit status:\n  0    the job succeeded", "130  stopped, as by Ctrl-C",
-        "forward, reduce, commit, checkpoint, rebuild or transfer"}},
+        "forward, overlap, reduce, commit, checkpoint, rebuild or transfer"}},
       {{"validate", "--help"}, {"job.yaml:12: spec.training.slots", "Exit status"}},
       {{"explain", "-h"}, {"muster explain spec.training"}},
   };

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <atomic>
+
 #include "tests/worker/nccl/cluster.h"
 
 namespace muster::nccl {
@@ -58,6 +61,68 @@ TEST(NcclCommunicatorTest, ReducesVectorsOfSeveralTypesInOneGroup) {
     EXPECT_EQ(cluster.nccl(i).calls().groups, 1);
     EXPECT_EQ(cluster.nccl(i).calls().collectives, 3);
   }
+}
+
+TEST(NcclCommunicatorTest, GroupsOfOneReductionAreGivenWhileOthersAreComputed) {
+  std::vector<Sum> sums;
+  for (std::int32_t i = 0; i < 2; ++i) sums.emplace_back(i, 1000);
+  std::array<std::atomic<bool>, 2> ready{};
+  Cluster cluster(2);
+  cluster.Install(At(1));
+  EXPECT_EQ(cluster[0].BeginReduction(base::Epoch(2)).status().code(), kAborted);
+  const auto part = [&](std::int32_t i, std::size_t first, std::size_t end) {
+    SumVector vector{sums[i].reduction(), 1};
+    vector.reduction.in = vector.reduction.in.subspan(first * 8, (end - first) * 8);
+    vector.reduction.out = vector.reduction.out.subspan(first * 8, (end - first) * 8);
+    return vector;
+  };
+  std::uint64_t reductions[2];
+  for (std::int32_t i = 0; i < 2; ++i) {
+    const auto begun = cluster[i].BeginReduction(base::Epoch(1));
+    ASSERT_TRUE(begun.ok()) << begun.status();
+    reductions[i] = *begun;
+    EXPECT_EQ(cluster[i].BeginReduction(base::Epoch(1)).status().code(), kFailedPrecondition);
+    const SumVector first[] = {part(i, 600, 1000)};
+    ASSERT_TRUE(cluster[i].GiveGroup(*begun, first, {&ready[i]}, false).ok());
+    EXPECT_EQ(cluster[i].GiveGroup(*begun, {}, {}, true).code(), kInvalidArgument);
+    EXPECT_EQ(cluster[i].Poll(milliseconds(3)), std::nullopt);
+  }
+  ready[0] = ready[1] = true;
+  // The first is summed before the second was given; the whole is not.
+  EXPECT_TRUE(Eventually([&] { return cluster.nccl(0).calls().groups == 1; }));
+  EXPECT_EQ(cluster[0].Poll(milliseconds(3)), std::nullopt);
+  for (std::int32_t i = 0; i < 2; ++i) {
+    const SumVector second[] = {part(i, 0, 600)};
+    ASSERT_TRUE(cluster[i].GiveGroup(reductions[i], second, {}, true).ok());
+    EXPECT_EQ(cluster[i].GiveGroup(reductions[i], second, {}, true).code(), kFailedPrecondition);
+  }
+  for (std::int32_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(CodeOfPoll(cluster[i].Poll(kLong)), absl::StatusCode::kOk);
+    EXPECT_TRUE(sums[i].Right(2));
+    EXPECT_EQ(cluster.nccl(i).calls().groups, 2);
+    EXPECT_EQ(cluster[i].bytes_sent(), 8000) << "all groups were counted";
+  }
+  ExpectSum(cluster);
+}
+
+TEST(NcclCommunicatorTest, AGroupAfterTheFailureIsRefusedAndThePollTellsWhy) {
+  Sum sum(0);
+  std::atomic<bool> ready{true};
+  Cluster cluster(2);
+  cluster.Install(At(1));
+  const auto begun = cluster[0].BeginReduction(base::Epoch(1));
+  ASSERT_TRUE(begun.ok());
+  const SumVector vectors[] = {{sum.reduction(), 1}};
+  ASSERT_TRUE(cluster[0].GiveGroup(*begun, vectors, {&ready}, false).ok());
+  EXPECT_TRUE(Eventually([&] { return cluster.nccl(0).calls().groups == 1; }));
+  cluster.Kill(1);
+  EXPECT_TRUE(Eventually([&] {
+    return absl::IsAborted(cluster[0].GiveGroup(*begun, vectors, {&ready}, false)) ||
+           cluster.nccl(0).calls().groups > 60;
+  }));
+  EXPECT_EQ(CodeOfPoll(cluster[0].Poll(kLong)), kUnavailable);
+  cluster.AwaitQuiet(0);
+  EXPECT_EQ(sum.in, sum.given);
 }
 
 TEST(NcclCommunicatorTest, RefusesWhatIsNoReduction) {

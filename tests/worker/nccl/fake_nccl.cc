@@ -134,6 +134,7 @@ Result FakeNccl::AsyncError(CommHandle handle) {
       comm->enqueued = !faults_.hang_enqueue && ++comm->polls > 2;
       if (!comm->enqueued) result = {Code::kInProgress, ""};
     }
+    Run(*comm);
   }
   if (hook) hook();
   return result;
@@ -152,6 +153,9 @@ Result FakeNccl::AllReduce(CommHandle handle, Stream, const Piece& piece) {
   if (depth_ != 1) Breach("an all-reduce outside a group");
   if (piece.in == piece.out) Breach("an all-reduce in place");
   open_ = Use(handle, "AllReduce");
+  if (open_ != nullptr && !open_->enqueued) {
+    Breach("an all-reduce while the group before it is not enqueued");
+  }
   open_pieces_.push_back(piece);
   ++calls_.collectives;
   return {};
@@ -165,52 +169,73 @@ Result FakeNccl::GroupEnd() {
   fabric_.changed_.wait(lock, [&] { return !faults_.block_group_end; });
   if (open_ == nullptr) return {};
   Comm& comm = *open_;
-  comm.pieces = open_pieces_;
+  comm.launched.push_back({open_pieces_, std::exchange(waits_for_, nullptr), false});
   comm.enqueued = false;
-  comm.done = false;
   comm.polls = 0;
-  std::vector<std::vector<std::byte>> given;
-  for (const Piece& piece : comm.pieces) {
-    const auto* in = static_cast<const std::byte*>(piece.in);
-    given.emplace_back(in, in + Bytes(piece));
-  }
-  GroupOf(comm).ranks[comm.config.rank].given.push_back(std::move(given));
   return {Code::kInProgress, ""};
+}
+
+Result FakeNccl::StreamWait(Stream, Event event) {
+  std::lock_guard lock(fabric_.mutex_);
+  ++calls_.waits;
+  if (open_ != nullptr && !open_->gone && !open_->enqueued) {
+    Breach("something was put on the stream before the group on it was enqueued");
+  }
+  waits_for_ = static_cast<const std::atomic<bool>*>(event.value);
+  return {};
+}
+
+// One after the other, as on a stream: each reads its input when it is there, and is done when all
+// ranks have brought theirs.
+void FakeNccl::Run(Comm& comm) {
+  if (faults_.hang_collective || comm.gone) return;
+  auto& group = GroupOf(comm);
+  auto& given = group.ranks[comm.config.rank].given;
+  for (std::size_t i = 0; i < comm.launched.size(); ++i) {
+    Comm::Launched& launched = comm.launched[i];
+    if (launched.done) continue;
+    if (i + 1 == comm.launched.size() && !comm.enqueued) return;
+    if (given.size() == i) {
+      if (launched.ready != nullptr && !launched.ready->load()) return;
+      std::vector<std::vector<std::byte>> inputs;
+      for (const Piece& piece : launched.pieces) {
+        const auto* in = static_cast<const std::byte*>(piece.in);
+        inputs.emplace_back(in, in + Bytes(piece));
+      }
+      given.push_back(std::move(inputs));
+    }
+    for (std::int32_t r = 0; r < group.size; ++r) {
+      if (group.ranks[r].dead || group.ranks[r].given.size() <= i) return;
+    }
+    Sum(launched, group, i);
+    launched.done = true;
+  }
 }
 
 Result FakeNccl::RecordEvent(Event, Stream) {
   std::lock_guard lock(fabric_.mutex_);
   recorded_ = open_;
+  if (waits_for_ != nullptr) Breach("an event was recorded behind a wait that no group followed");
   if (recorded_ == nullptr || !recorded_->enqueued) {
     Breach("an event was recorded before its group was enqueued");
   }
   return {};
 }
 
-void FakeNccl::Sum(Comm& comm, FakeFabric::Group& group) {
-  const std::size_t step = group.ranks[comm.config.rank].given.size() - 1;
-  for (std::size_t p = 0; p < comm.pieces.size(); ++p) {
-    std::memcpy(comm.pieces[p].out, group.ranks[0].given[step][p].data(), Bytes(comm.pieces[p]));
-    for (std::int32_t r = 1; r < group.size; ++r) {
-      AddPiece(comm.pieces[p], group.ranks[r].given[step][p]);
-    }
+void FakeNccl::Sum(const Comm::Launched& launched, FakeFabric::Group& group, std::size_t index) {
+  for (std::size_t p = 0; p < launched.pieces.size(); ++p) {
+    const Piece& piece = launched.pieces[p];
+    std::memcpy(piece.out, group.ranks[0].given[index][p].data(), Bytes(piece));
+    for (std::int32_t r = 1; r < group.size; ++r) AddPiece(piece, group.ranks[r].given[index][p]);
   }
-  comm.done = true;
 }
 
 EventState FakeNccl::QueryEvent(Event) {
   std::lock_guard lock(fabric_.mutex_);
   if (recorded_ == nullptr) return EventState::kFailed;
   // The kernels of an aborted one "completed".
-  if (recorded_->done || recorded_->gone) return EventState::kDone;
-  if (faults_.hang_collective) return EventState::kPending;
-  auto& group = GroupOf(*recorded_);
-  const std::size_t mine = group.ranks[recorded_->config.rank].given.size();
-  for (auto& [rank, state] : group.ranks) {
-    if (state.dead || state.given.size() < mine) return EventState::kPending;
-  }
-  Sum(*recorded_, group);
-  return EventState::kDone;
+  Run(*recorded_);
+  return recorded_->done() || recorded_->gone ? EventState::kDone : EventState::kPending;
 }
 
 Result FakeNccl::Abort(CommHandle handle) {
@@ -222,8 +247,10 @@ Result FakeNccl::Abort(CommHandle handle) {
   auto& group = GroupOf(*comm);
   group.ranks[comm->config.rank].aborted = true;
   fabric_.changed_.notify_all();
-  if (!comm->done) {
-    for (const Piece& piece : comm->pieces) std::memset(piece.out, 0xab, Bytes(piece));
+  for (const Comm::Launched& launched : comm->launched) {
+    for (const Piece& piece : launched.pieces) {
+      if (!launched.done) std::memset(piece.out, 0xab, Bytes(piece));
+    }
   }
   const bool peers_ended = fabric_.changed_.wait_for(lock, std::chrono::seconds(20), [&] {
     return !faults_.abort_waits_for_peers ||

@@ -3,8 +3,12 @@
 // A FakeFabric is the network; each rank has a FakeNccl on it, used by its communicator's threads.
 // Breaches of NCCL's rules (a handle after its abort or on a foreign thread, an event recorded
 // before its group is enqueued, an id used twice by a rank) are collected, not fatal.
+//
+// The event that a stream waits for is a std::atomic<bool>: what is behind it on the stream, the
+// reading of inputs too, happens when it is true.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -37,7 +41,7 @@ struct Faults {
 };
 
 struct Calls {
-  int inits = 0, groups = 0, collectives = 0, aborts = 0, destroys = 0;
+  int inits = 0, groups = 0, collectives = 0, aborts = 0, destroys = 0, waits = 0;
 };
 
 class FakeFabric {
@@ -85,6 +89,7 @@ class FakeNccl final : public NcclApi {
   Result Abort(CommHandle comm) override;
   Result Finalize(CommHandle comm) override;
   Result Destroy(CommHandle comm) override;
+  Result StreamWait(Stream stream, Event event) override;
   Result RecordEvent(Event event, Stream stream) override;
   EventState QueryEvent(Event event) override;
   Result DeviceSynchronise() override;
@@ -98,13 +103,20 @@ class FakeNccl final : public NcclApi {
     bool gone = false;
     bool enqueued = true;  // of the last group
     int polls = 0;         // of the group that is being enqueued
-    std::vector<Piece> pieces;
-    bool done = true;  // of the last group
+    struct Launched {
+      std::vector<Piece> pieces;
+      const std::atomic<bool>* ready = nullptr;
+      bool done = false;
+    };
+    std::vector<Launched> launched;
+    bool done() const { return launched.empty() || launched.back().done; }
   };
   Comm* Use(CommHandle handle, const char* call);
   void Breach(const std::string& what) { fabric_.breaches_.push_back(what); }
   FakeFabric::Group& GroupOf(const Comm& comm) { return fabric_.groups_[comm.config.id.bytes]; }
-  void Sum(Comm& comm, FakeFabric::Group& group);
+  // The kernels go on as far as they can.
+  void Run(Comm& comm);
+  static void Sum(const Comm::Launched& launched, FakeFabric::Group& group, std::size_t index);
 
   FakeFabric& fabric_;  // its mutex guards everything here
   Faults faults_;
@@ -112,6 +124,7 @@ class FakeNccl final : public NcclApi {
   std::vector<std::unique_ptr<Comm>> comms_;  // kept, so that a use after the end is seen
   Comm* open_ = nullptr;                      // of the group that is open
   std::vector<Piece> open_pieces_;
+  const std::atomic<bool>* waits_for_ = nullptr;  // what is put on the stream next
   int depth_ = 0;
   Comm* recorded_ = nullptr;
 };

@@ -169,6 +169,9 @@ CudaFunctions FakeCuda() {
     return event == kEvent.value && stream == kStream.value ? 0 : 1;
   };
   cuda.event_query = [](void* event) { return event == kEvent.value ? cuda_query : 1; };
+  cuda.stream_wait = [](void* stream, void* event) {
+    return event == kEvent.value && stream == kStream.value ? 0 : 1;
+  };
   cuda.device_synchronise = [] { return 700; };
   cuda.get_last_error = [] { return cuda_last; };
   cuda.error_string = [](int error) { return error == 700 ? "an illegal address" : "another"; };
@@ -219,6 +222,8 @@ TEST_F(LibraryTest, ReadsCudasAnswers) {
   const auto api = (*library)->MakeApi(FakeCuda());
   EXPECT_TRUE(api->RecordEvent(kEvent, kStream).ok());
   EXPECT_EQ(api->RecordEvent(kEvent, {}).code, Code::kCudaError);
+  EXPECT_TRUE(api->StreamWait(kStream, kEvent).ok());
+  EXPECT_EQ(api->StreamWait({}, kEvent).code, Code::kCudaError);
   cuda_query = 0;
   EXPECT_EQ(api->QueryEvent(kEvent), EventState::kDone);
   EXPECT_EQ(api->QueryEvent({}), EventState::kFailed);

@@ -34,6 +34,7 @@ class RandomShell {
   }
   int committed() const { return committed_; }
   int quiet() const { return quiet_; }
+  int groups() const { return groups_; }
 
  private:
   bool Ended() const { return machine_.idle() || std::holds_alternative<Lost>(machine_.state()); }
@@ -48,7 +49,15 @@ class RandomShell {
     if (Ended() && Chance(50)) return BeginInstall();
     if (std::holds_alternative<Installed>(machine_.state()) && Chance(60)) {
       open_reductions_.insert(++sequence_);
-      return Feed(Reduce{sequence_, now_ + std::chrono::milliseconds(500)});
+      given_ = 1;
+      launched_ = 0;
+      whole_ = Chance(40);
+      return Feed(Reduce{sequence_, now_ + std::chrono::milliseconds(500), whole_});
+    }
+    if (!whole_ && Chance(30)) {  // also when it has failed meanwhile
+      ++given_;
+      whole_ = Chance(40);
+      return Feed(Continue{sequence_, whole_});
     }
     if (Chance(2)) return BeginInstall();  // out of turn
     if (Chance(2)) return Feed(Close{});
@@ -97,6 +106,7 @@ class RandomShell {
   std::optional<MachineEvent> Obey(const AskAsync&) {
     Use();
     const Result result = Answer(3);
+    enqueued_ |= result.ok();
     read_ = read_ == "event" && result.ok() ? "async" : "";
     return AsyncRead{result};
   }
@@ -119,12 +129,17 @@ class RandomShell {
     Live();
     const auto* s = std::get_if<Enqueueing>(&machine_.state());
     Hold(s != nullptr && open_reductions_.contains(s->sequence), "a launch that nobody asked for");
-    recorded_ = false;
+    Hold(++launched_ <= given_, "more groups were launched than there are");
+    Hold(enqueued_, "a group was launched before the one before it was enqueued");
+    enqueued_ = recorded_ = false;
+    groups_ += launched_ > 1 ? 1 : 0;
     return Launched{Answer(3)};
   }
   std::optional<MachineEvent> Obey(const RecordDone&) {
     Use();
     Live();
+    Hold(enqueued_, "an event was recorded before its group was enqueued");
+    Hold(whole_ && launched_ == given_, "an event was recorded before the last group");
     recorded_ = true;
     Result result = Answer(2);
     if (result.code == Code::kInProgress) result = {};
@@ -135,6 +150,7 @@ class RandomShell {
     Hold(raised_, "an abort before the flag");
     Hold(armed_, "an abort without a watchdog");
     handle_ = recorded_ = false;
+    enqueued_ = true;
     if (!kind_) now_ += std::chrono::milliseconds(random_() % (Chance(3) ? 20'000 : 900));
     return AbortDone{{}};
   }
@@ -206,8 +222,11 @@ class RandomShell {
   bool kind_ = false;
   bool flag_ = false;    // as another thread would see it
   bool raised_ = false;  // the machine knows
-  bool handle_ = false, armed_ = false, recorded_ = false;
-  std::string read_;  // how far the commit rule was followed in this round
+  bool handle_ = false, armed_ = false, recorded_ = false, enqueued_ = true;
+  bool whole_ = true;             // the last group of `sequence_` was given
+  int given_ = 0, launched_ = 0;  // of its groups
+  int groups_ = 0;                // launched that were not the first of theirs
+  std::string read_;              // how far the commit rule was followed in this round
   Attempt attempt_;
   std::uint64_t id_ = 0, sequence_ = 0;
   std::set<std::array<std::byte, 128>> ids_;
@@ -219,16 +238,19 @@ class RandomShell {
 TEST(MachineSimTest, HoldsItsPromisesOnRandomSchedules) {
   int committed = 0;
   int quiet = 0;
+  int groups = 0;
   for (std::uint64_t seed = 1; seed <= 600; ++seed) {
     RandomShell shell(seed);
     const std::string wrong = shell.Run(300);
     ASSERT_EQ(wrong, "") << "seed " << seed;
     committed += shell.committed();
     quiet += shell.quiet();
+    groups += shell.groups();
   }
   // The schedules reach what they are about.
   EXPECT_GT(committed, 1000);
   EXPECT_GT(quiet, 1000);
+  EXPECT_GT(groups, 1000);
 }
 
 }  // namespace

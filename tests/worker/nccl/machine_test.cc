@@ -79,6 +79,71 @@ TEST_F(MachineTest, InstallsReducesAndCommits) {
   EXPECT_EQ(Step(FlagRead{false}), "");
 }
 
+// A group is launched when the one before it is enqueued, and the event stands behind the last.
+TEST_F(MachineTest, SeveralGroupsAreOneReduction) {
+  Up();
+  EXPECT_EQ(Step(Reduce{7, now_ + seconds(1), false}), "ReadFlag");
+  EXPECT_EQ(Step(FlagRead{false}), "LaunchGroup");
+  EXPECT_EQ(Step(Launched{kGoesOn}), "AskAsync");
+  EXPECT_EQ(Step(AsyncRead{kGoesOn}), "ReadFlag");
+  EXPECT_EQ(Step(FlagRead{false}), "WaitUntil(100.00005)");
+  EXPECT_EQ(Step(Continue{7, false}), "") << "the first is not enqueued";
+  Step(Tick{});
+  Step(AsyncRead{kOk});
+  EXPECT_EQ(Step(FlagRead{false}), "LaunchGroup") << "the second, at once";
+  Step(Launched{kGoesOn});
+  Step(AsyncRead{kOk});
+  EXPECT_EQ(Step(FlagRead{false}), "WaitUntil(100.001)") << "all that was given is enqueued";
+  EXPECT_EQ(Step(Tick{}), "AskAsync") << "and is looked after";
+  EXPECT_EQ(Step(AsyncRead{kOk}), "ReadFlag");
+  EXPECT_EQ(Step(FlagRead{false}), "WaitUntil(100.001)");
+  EXPECT_EQ(Step(Continue{7, true}), "ReadFlag");
+  EXPECT_EQ(Step(FlagRead{false}), "LaunchGroup");
+  Step(Launched{kGoesOn});
+  Step(AsyncRead{kOk});
+  EXPECT_EQ(Step(FlagRead{false}), "RecordDone") << "behind the last group alone";
+  EXPECT_EQ(Step(Recorded{kOk}), "AskEvent");
+  Step(EventRead{EventState::kDone});
+  Step(AsyncRead{kOk});
+  EXPECT_EQ(Step(FlagRead{false}), "Committed(7)");
+}
+
+TEST_F(MachineTest, WhatFailsBetweenGroupsFailsTheReduction) {
+  const auto gather = [&] {
+    Renew();
+    now_ = base::Time(seconds(100));
+    Up();
+    Step(Reduce{7, now_ + seconds(1), false});
+    Step(FlagRead{false});
+    Step(Launched{kGoesOn});
+    Step(AsyncRead{kOk});
+    ASSERT_EQ(Step(FlagRead{false}), "WaitUntil(100.001)");
+  };
+  gather();
+  Step(Tick{});
+  Step(AsyncRead{kRemote});
+  EXPECT_EQ(Step(FlagRead{false}), "RaiseFlag Failed(7 UNAVAILABLE) ArmWatchdog(105) AbortComm");
+  EXPECT_EQ(Step(Continue{7, true}), "") << "it has failed: nothing is launched";
+  gather();
+  Step(Tick{});
+  Step(AsyncRead{kOk});
+  EXPECT_EQ(Step(FlagRead{true}), "RaiseFlag Failed(7 ABORTED) ArmWatchdog(105) AbortComm");
+  gather();
+  Step(Continue{7, true});
+  EXPECT_EQ(Step(FlagRead{true}), "RaiseFlag Failed(7 ABORTED) ArmWatchdog(105) AbortComm")
+      << "no group is launched under the flag";
+  gather();
+  now_ += seconds(1);
+  Step(Tick{});
+  Step(AsyncRead{kOk});
+  EXPECT_EQ(Step(FlagRead{false}), "RaiseFlag Failed(7 UNAVAILABLE) ArmWatchdog(106) AbortComm")
+      << "the rest never came";
+  gather();
+  EXPECT_EQ(Step(Close{}), "RaiseFlag Failed(7 ABORTED) ArmWatchdog(105) AbortComm");
+  gather();
+  EXPECT_EQ(Step(Continue{6, true}), "") << "of another reduction";
+}
+
 TEST_F(MachineTest, AbortsInOrderThenIsQuiet) {
   Run();
   Step(EventRead{EventState::kDone});

@@ -107,7 +107,8 @@ std::string Describe(const Command& command) {
         else if constexpr (std::is_same_v<T, ClearSums>)
           return "ClearSums " + Describe(c.tag);
         else if constexpr (std::is_same_v<T, ComputeSlots>)
-          return "ComputeSlots " + Describe(c.tag) + Describe(c.slots);
+          return "ComputeSlots " + Describe(c.tag) + Describe(c.slots) +
+                 (c.ahead_in == base::Epoch() ? "" : " ahead" + E(c.ahead_in));
         else if constexpr (std::is_same_v<T, StopCompute>)
           return "StopCompute";
         else if constexpr (std::is_same_v<T, Reduce>) {

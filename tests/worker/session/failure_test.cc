@@ -47,6 +47,22 @@ TEST_F(FailureTest, SlotInProgressIsReportedHeldAndFinishedNotRepeated) {
   EXPECT_THAT(b.Slots({2, 3, 4, 5}), ElementsAre("Reduce e2 s1 view=0 checkpoint=0"));
 }
 
+// Launch ahead: the second was begun before the first was done.
+TEST_F(FailureTest, BothSlotsInProgressAreReportedHeldAndFinishedNotRepeated) {
+  b.Do(SlotBegun{b.tag, 0});
+  b.Do(SlotBegun{b.tag, 1});
+  b.Do(SlotDone{b.tag, 0, 0.005, {}});
+  b.Do(SlotBegun{b.tag, 2});
+  EXPECT_THAT(b.Hear(Stop(1, {Id(1)})), ElementsAre("AbortRing e1", "StopCompute",
+                                                    "Send Ready e1 committed=0 kept=s1{0 1 2}"));
+  EXPECT_THAT(b.Hear(api::InstallView{ViewBuilder(2, {0}).Resume(1, 7).Tag(b.tag).Slots(
+                  0, {0, 1, 2, 3, 4, 5}, {0, 1, 2})}),
+              ElementsAre("ConnectRing e2 rank=0"));
+  b.Do(SlotDone{b.tag, 1, 0.005, {}});
+  EXPECT_THAT(b.Do(SlotDone{b.tag, 2, 0.005, {}}), IsEmpty()) << "the order has not come back";
+  EXPECT_THAT(b.Do(ComputeStopped{b.tag}), ElementsAre("ComputeSlots s1{3 4 5}"));
+}
+
 TEST_F(FailureTest, SlotBegunAfterReadyAndGivenToAnotherVoidsTheSum) {
   b.Do(SlotBegun{b.tag, 0});
   EXPECT_THAT(b.Hear(Stop(1)), Contains("Send Ready e1 committed=0 kept=s1{0}"));

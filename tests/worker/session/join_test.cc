@@ -60,8 +60,9 @@ TEST(SessionTest, FreshViewComputesBeforeTheRingAndReducesAfterIt) {
   EXPECT_EQ(b.phase(), P::kReducing);
   EXPECT_THAT(b.Reduce(), ElementsAre("ApplyStep 1"));
   EXPECT_EQ(b.phase(), P::kApplying);
-  EXPECT_THAT(b.Apply(), ElementsAre("Send Committed e1 step=1 attempt=0 digest=101 computed=3",
-                                     "LearnStepTime", "ClearSums s2", "ComputeSlots s2{0 1 2}"));
+  EXPECT_THAT(b.Apply(),
+              ElementsAre("Send Committed e1 step=1 attempt=0 digest=101 computed=3",
+                          "LearnStepTime", "ClearSums s2", "ComputeSlots s2{0 1 2} ahead e1"));
   EXPECT_EQ(b.committed(), 1);
 }
 

@@ -34,7 +34,9 @@ struct Poison {
 class Toy final : public model::Program {
  public:
   Toy() {
-    layout_.tensors = {{"a", {5000}, 0, 5000, true}, {"b", {37}, 5000, 37, false}};
+    layout_.tensors = {{"a", {3000}, 0, 3000, true},
+                       {"c", {2000}, 3000, 2000, true},
+                       {"b", {37}, 5000, 37, false}};
     layout_.parameters = 5037;
   }
   const model::Layout& layout() const override { return layout_; }
@@ -181,6 +183,20 @@ struct StepResult {
   int attempts = 0;
 };
 
+// The slots of one member, with as many in flight as there may be.
+inline void AddSlots(Trainer& trainer, const std::vector<std::int32_t>& slots) {
+  std::size_t begun = 0;
+  for (const std::int32_t slot : slots) {
+    if (begun == trainer.slots_in_flight()) {
+      trainer.FinishSlot();
+      --begun;
+    }
+    trainer.BeginSlot(slot);
+    ++begun;
+  }
+  for (; begun > 0; --begun) trainer.FinishSlot();
+}
+
 // One step: slot s is computed by member deal[s]; a saturated attempt is redone by all.
 inline StepResult RunStep(std::vector<Member>& members, std::int64_t step,
                           const std::vector<int>& deal) {
@@ -189,10 +205,11 @@ inline StepResult RunStep(std::vector<Member>& members, std::int64_t step,
   for (int attempt = 0; attempt < 3; ++attempt) {
     for (std::size_t m = 0; m < members.size(); ++m) {
       members[m].trainer->ClearSums({base::Step(step), attempt, exponents});
+      std::vector<std::int32_t> mine;
       for (std::int32_t s = 0; s < kSlots; ++s) {
-        if (deal[static_cast<std::size_t>(s)] == static_cast<int>(m))
-          members[m].trainer->AddSlot(s);
+        if (deal[static_cast<std::size_t>(s)] == static_cast<int>(m)) mine.push_back(s);
       }
+      AddSlots(*members[m].trainer, mine);
     }
     AllReduce(members);
     ++result.attempts;

@@ -15,6 +15,7 @@ CudaFunctions FunctionsOf(const MusterCudaModule& module) {
   CudaFunctions cuda;
   cuda.event_record = module.runtime.event_record;
   cuda.event_query = module.runtime.event_query;
+  cuda.stream_wait = module.runtime.stream_wait;
   cuda.device_synchronise = module.runtime.device_synchronise;
   cuda.get_last_error = module.runtime.get_last_error;
   cuda.error_string = module.runtime.error_string;

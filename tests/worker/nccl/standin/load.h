@@ -23,6 +23,7 @@ inline CudaFunctions ReadyDevice() {
   CudaFunctions cuda;
   cuda.event_record = [](void*, void*) { return 0; };
   cuda.event_query = [](void*) { return 0; };
+  cuda.stream_wait = [](void*, void*) { return 0; };
   cuda.device_synchronise = [] { return 0; };
   cuda.get_last_error = [] { return 0; };
   cuda.error_string = [](int) { return "no error"; };
