@@ -155,7 +155,9 @@ struct Core {
 
   // ---- what the tables allow (core.cc and the files named) ----
   void Advance();
-  void RestartSilence();  // M3: the coordinator was asleep, not they
+  void WakeUp(base::Duration slept);  // M3: the coordinator was asleep, not they
+  Limits SilenceLimits() const;
+  base::Duration ReturnLimit() const;  // to a new coordinator, M11
   void JudgeMembers();    // on_tick.cc
   void AdvanceKnowing();  // knowing.cc, M11
   void Adopt();
