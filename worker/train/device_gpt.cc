@@ -128,17 +128,19 @@ absl::StatusOr<std::unique_ptr<DeviceProgram>> MakeDeviceGpt(device::Context& co
                                                              const DeviceGptOptions& options,
                                                              std::string* products) {
   MUSTER_RETURN_IF_ERROR(DeviceGptBytes(context.module(), config).status());
+  // An empty file is no table, and is refused as one.
+  const bool has_table = !config.matmul_table.empty();
   std::string table;
-  if (!config.matmul_table.empty()) {
+  if (has_table) {
     MUSTER_ASSIGN_OR_RETURN(table, ReadTable(config.matmul_table));
   }
   std::array<char, 256> text{};
   MusterCudaGpt* gpt = nullptr;
   for (const std::int32_t by : {MUSTER_CUDA_PRODUCTS_CUBLASLT, MUSTER_CUDA_PRODUCTS_OWN}) {
-    if (by == MUSTER_CUDA_PRODUCTS_OWN && !table.empty()) continue;
+    if (by == MUSTER_CUDA_PRODUCTS_OWN && has_table) continue;
     MusterCudaGptConfig of_module = GptConfigOf(config, by);
     of_module.graphs = options.graphs ? 1 : 0;
-    of_module.table = table.empty() ? nullptr : table.c_str();
+    of_module.table = has_table ? table.c_str() : nullptr;
     if (context.module().gpt_create(context.raw(), &of_module, &gpt,
                                     {text.data(), static_cast<int32_t>(text.size())}) == 0) {
       break;
@@ -149,7 +151,7 @@ absl::StatusOr<std::unique_ptr<DeviceProgram>> MakeDeviceGpt(device::Context& co
   }
   const std::int64_t version = context.module().gpt_products(gpt);
   *products = version == 0 ? "own products" : "cuBLASLt " + std::to_string(version);
-  if (!table.empty()) *products += ", table " + base::Sha256Hex(table).substr(0, 16);
+  if (has_table) *products += ", table " + base::Sha256Hex(table).substr(0, 16);
   return std::make_unique<DeviceGpt>(context, gpt, std::move(host), options.warn);
 }
 
