@@ -122,10 +122,11 @@ void Backward(GptPass& pass) {
     BlockBackward(pass, layer);
   }
   TokenRows order;
-  order.distinct = static_cast<std::int32_t>(pass.order.words().size());
-  order.words = memory.order_words;
-  order.starts = memory.order_starts;
-  order.rows = memory.order_rows;
+  order.most = pass.shape.rows < pass.shape.vocabulary ? pass.shape.rows : pass.shape.vocabulary;
+  order.distinct = &memory.in.numbers->distinct;
+  order.words = memory.in.words;
+  order.starts = memory.in.starts;
+  order.rows = memory.in.rows;
   pass.Launched("embedding_backward",
                 LaunchEmbeddingBackward(pass.stream, pass.EmbeddingOf(), order, memory.d_residual,
                                         memory.d_words, memory.d_matrix));

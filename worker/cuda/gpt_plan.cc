@@ -114,6 +114,9 @@ std::int32_t CheckGptConfig(const MusterCudaGptConfig& c, MusterCudaText message
   if (c.products != MUSTER_CUDA_PRODUCTS_OWN && c.products != MUSTER_CUDA_PRODUCTS_CUBLASLT) {
     return Refuse(message, "products", c.products, "0 (own kernels) or 1 (cuBLASLt)");
   }
+  if (c.products == MUSTER_CUDA_PRODUCTS_OWN && (c.table != nullptr || c.tune != 0)) {
+    return Refuse(message, "products", c.products, "1 (cuBLASLt) with a table of algorithms");
+  }
   return 0;
 }
 
@@ -144,16 +147,28 @@ GptShape::GptShape(const MusterCudaGptConfig& c)
   append(width);
 }
 
+SlotInputs CutSlotInputs(const GptShape& shape, void* base) {
+  Knife knife(base);
+  SlotInputs in;
+  knife.Cut(in.numbers, 1);
+  knife.Cut(in.tokens, shape.batch * (shape.context + 1));
+  in.forward_bytes = knife.used();
+  knife.Cut(in.rows, shape.rows);
+  knife.Cut(in.starts, shape.rows + 1);
+  knife.Cut(in.words, shape.rows);
+  in.bytes = knife.used();
+  return in;
+}
+
 GptBuffers CutGptBuffers(const MusterCudaGptConfig& config, void* base) {
   const GptShape shape(config);
   const std::int64_t stream = shape.rows * shape.width;
   Knife knife(base);
   GptBuffers all;
   knife.Cut(all.weights, shape.parameters() + (shape.padded - shape.vocabulary) * shape.width);
-  knife.Cut(all.tokens, shape.batch * (shape.context + 1));
-  knife.Cut(all.order_rows, shape.rows);
-  knife.Cut(all.order_starts, shape.rows + 1);
-  knife.Cut(all.order_words, shape.rows);
+  void* inputs = nullptr;
+  knife.CutBytes(inputs, CutSlotInputs(shape, nullptr).bytes);
+  all.in = CutSlotInputs(shape, inputs);
   knife.Cut(all.embedded, stream);
   GptBuffers::Block shared;
   if (shape.recompute >= 1) knife.Cut(shared.gelu, 4 * stream);

@@ -73,7 +73,8 @@ cudaError_t LaunchEmbed(cudaStream_t stream, const Embedding& e, Bf16* out);
 // Rows of a slot in the order of their tokens: rows[starts[i] .. starts[i + 1]) have the token
 // words[i], in ascending order. Made on the host (token_order.h).
 struct TokenRows {
-  std::int32_t distinct = 0;
+  std::int64_t most = 0;                   // tokens that there can be
+  const std::int32_t* distinct = nullptr;  // and how many there are, of the device
   const std::int32_t* words = nullptr;
   const std::int32_t* starts = nullptr;  // distinct + 1
   const std::int32_t* rows = nullptr;

@@ -211,6 +211,8 @@ constexpr MusterCudaModule kModule = {
     CreateGpt,
     DestroyGpt,
     GptProducts,
+    GptTable,
+    GptGraphsOf,
     GptSlot,
     EvaluateGpt};
 

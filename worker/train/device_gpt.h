@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "operator/api/training_job.h"
 #include "operator/base/status.h"
+#include "worker/cuda/module.h"
 #include "worker/device/context.h"
 #include "worker/train/device_engine.h"
 
@@ -19,14 +21,26 @@ namespace muster::train {
 absl::StatusOr<std::int64_t> DeviceGptBytes(const MusterCudaModule& module,
                                             const api::ProgramConfig& config);
 
+// What the module is told of a job's config, without a table and without graphs. `products` is one of
+// MUSTER_CUDA_PRODUCTS_*.
+MusterCudaGptConfig GptConfigOf(const api::ProgramConfig& config, std::int32_t products);
+
+struct DeviceGptOptions {
+  bool graphs = true;  // slots are launched as CUDA graphs where that can be; the bits are the same
+  // Told once, where slots have to go without graphs.
+  std::function<void(const std::string& sentence)> warn;
+};
+
 // cuBLASLt multiplies where it is found, else kernels of our own; `products` tells which, for what all
-// members have to share: "cuBLASLt 130002", or "own products".
+// members have to share: "cuBLASLt 130002", with the hash of the job's table where it has one, or "own
+// products". With a table cuBLASLt must be there.
 // `host` is the same program for this machine's processors, of which layout, shapes and weights of
-// step 0 are used. `context` outlives what is made. Errors: DeviceGptBytes', or Unavailable with the
-// module's sentence.
+// step 0 are used. `context` outlives what is made. Errors: DeviceGptBytes', InvalidArgument where the
+// table cannot be read, or Unavailable with the module's sentence.
 absl::StatusOr<std::unique_ptr<DeviceProgram>> MakeDeviceGpt(device::Context& context,
                                                              const api::ProgramConfig& config,
                                                              std::unique_ptr<model::Program> host,
+                                                             const DeviceGptOptions& options,
                                                              std::string* products);
 
 }  // namespace muster::train
