@@ -19,6 +19,7 @@ struct GptPass {
   const GptShape& shape;
   const GptBuffers& memory;
   Multiplier& multiplier;
+  Attention& attention;
   const TokenOrder& order;
   cudaStream_t stream;
   const float* weights;  // of the device, flat
@@ -43,6 +44,8 @@ struct GptPass {
   // Each keeps the first failure.
   void Launched(const char* name, cudaError_t error);
   void Multiply(const Product& product);
+  void Attend(const GptBuffers::Block& b);
+  void AttendBackward(const GptBuffers::Block& b);
   void Finish(std::int32_t tensor, const float* gradient);
 };
 

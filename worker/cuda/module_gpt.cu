@@ -7,6 +7,7 @@
 
 #include "worker/cuda/context.h"
 #include "worker/cuda/cublaslt.h"
+#include "worker/cuda/cudnn_attention.h"
 #include "worker/cuda/gpt_engine.h"
 
 struct MusterCudaGpt {
@@ -19,6 +20,7 @@ struct MusterCudaGpt {
   muster::cuda::GptBuffers memory;
   muster::cuda::TokenOrder order;
   std::unique_ptr<muster::cuda::Multiplier> multiplier;
+  std::unique_ptr<muster::cuda::Attention> attention;
 };
 
 namespace muster::cuda {
@@ -56,6 +58,24 @@ std::int32_t Prepare(MusterCudaGpt& gpt, MusterCudaText message) {
   options.workspace = gpt.memory.workspace;
   gpt.multiplier = MakeCublasLt(options, message);
   return gpt.multiplier == nullptr ? 1 : 0;
+}
+
+std::int32_t TakeAttention(MusterCudaGpt& gpt, MusterCudaText message) {
+  if (gpt.config.attention == MUSTER_CUDA_ATTENTION_OWN) {
+    gpt.attention = MakeOwnAttention();
+    return 0;
+  }
+  CudnnOptions options;
+  const char* const named = std::getenv("MUSTER_CUDNN_LIB");
+  if (named != nullptr && *named != '\0') options.library = named;
+  const std::int32_t failed = Do(gpt.context, "cudaDeviceGetAttribute", message, [&] {
+    return cudaDeviceGetAttribute(&options.capability_major, cudaDevAttrComputeCapabilityMajor,
+                                  gpt.context->ordinal);
+  });
+  if (failed != 0) return failed;
+  options.workspace = gpt.memory.attention_workspace;
+  gpt.attention = MakeCudnnAttention(options, AttentionShapeOf(gpt.config), message);
+  return gpt.attention == nullptr ? 1 : 0;
 }
 
 // Tokens come from files: what lies beyond the vocabulary would be read beyond the weights.
@@ -109,7 +129,8 @@ int32_t CreateGpt(MusterCudaContext* context, const MusterCudaGptConfig* config,
   if (wrong != 0) return wrong;
   auto* gpt = new (std::nothrow) MusterCudaGpt(context, *config);
   if (gpt == nullptr) return Say("new", cudaErrorMemoryAllocation, message);
-  const std::int32_t failed = Prepare(*gpt, message);
+  std::int32_t failed = Prepare(*gpt, message);
+  if (failed == 0) failed = TakeAttention(*gpt, message);
   if (failed != 0) {
     DestroyGpt(gpt);
     return failed;
@@ -129,6 +150,8 @@ void DestroyGpt(MusterCudaGpt* gpt) {
 
 int64_t GptProducts(const MusterCudaGpt* gpt) { return gpt->multiplier->version(); }
 
+const char* GptAttention(const MusterCudaGpt* gpt) { return gpt->attention->identity(); }
+
 int32_t GptSlot(MusterCudaGpt* gpt, const float* device_weights, const int32_t* tokens,
                 const MusterCudaSlotKey* key, MusterCudaFinished finished, void* user,
                 double* device_loss, int64_t* counted, MusterCudaText message) {
@@ -143,6 +166,7 @@ int32_t GptSlot(MusterCudaGpt* gpt, const float* device_weights, const int32_t* 
   GptPass pass{shape,
                gpt->memory,
                *gpt->multiplier,
+               *gpt->attention,
                gpt->order,
                gpt->context->stream,
                device_weights,
@@ -172,9 +196,10 @@ int32_t EvaluateGpt(MusterCudaGpt* gpt, const float* device_weights, const int32
     failed = CopyIn(*gpt, tokens, gpt->memory.tokens, shape.batch * (shape.context + 1), message);
   }
   if (failed != 0) return failed;
-  GptPass pass{
-      shape, gpt->memory, *gpt->multiplier, gpt->order, gpt->context->stream, device_weights, 0.0,
-      {},    nullptr,     nullptr,          message};
+  GptPass pass{shape,           gpt->memory, *gpt->multiplier,
+               *gpt->attention, gpt->order,  gpt->context->stream,
+               device_weights,  0.0,         {},
+               nullptr,         nullptr,     message};
   Forward(pass, 0.0f);
   SumLosses(pass, *counted, device_loss);
   return pass.failed;
