@@ -213,6 +213,7 @@ constexpr MusterCudaModule kModule = {
     GptProducts,
     GptTable,
     GptGraphsOf,
+    GptAttention,
     GptSlot,
     EvaluateGpt};
 

@@ -75,10 +75,14 @@ typedef struct MusterCudaNorm {
 // statistics are float.
 typedef struct MusterCudaGpt MusterCudaGpt;
 enum { MUSTER_CUDA_PRODUCTS_OWN = 0, MUSTER_CUDA_PRODUCTS_CUBLASLT = 1 };
+// cuDNN is asked for contexts of multiples of this.
+#define MUSTER_CUDA_CUDNN_CONTEXT 128
+enum { MUSTER_CUDA_ATTENTION_OWN = 0, MUSTER_CUDA_ATTENTION_CUDNN = 1 };
 typedef struct MusterCudaGptConfig {
   int32_t layers, heads, width, context, batch, vocabulary;
   int32_t recompute;   // 0: keeps all, 1: makes GELU's output again, 2: the norms' too
   int32_t products;    // who multiplies matrices
+  int32_t attention;   // who computes attention
   int32_t chunk_rows;  // rows of logits that are there at a time
   int32_t graphs;      // 1: slots are launched as CUDA graphs, where that can be; same bits
   // With cuBLASLt. A closed text (product_table.h), read while the GPT is made; null: none. tune 1: each
@@ -186,6 +190,9 @@ typedef struct MusterCudaModule {
   // How many CUDA graphs passes launch: none before the second pass of a kind, and none where making
   // them failed; then `why` has a sentence.
   int32_t (*gpt_graphs)(const MusterCudaGpt* gpt, MusterCudaText why);
+  // Who computes attention, as members must share it: cuDNN with version and engines, empty for our
+  // own kernels. It lives as long as the GPT.
+  const char* (*gpt_attention)(const MusterCudaGpt* gpt);
   // Forward and backward of one slot of batch x (context + 1) tokens, which have been read when this
   // returns. Three slots may be in flight; a fourth waits for the first one's inputs to be read.
   // *device_loss = the sum of the losses in nats, in row order;
