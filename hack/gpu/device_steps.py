@@ -57,7 +57,7 @@ class Nccl:
         """Its lines, as dictionaries."""
         if "MUSTER_NCCL_LIB" not in self.programs.environment:
             raise Missing("there is no libnccl.so.2 on this machine")
-        limit = max(5, min(30, seconds / 6))
+        limit = 8 if self.programs.stand_in else max(15, min(30, seconds / 3))
         status, out = bounded([self.programs.bin / "nccl_bench", mode, "--limit", f"{limit:.0f}", *options], seconds,
                               self.programs.child_environment(NCCL_DEBUG=os.environ.get("NCCL_DEBUG", "WARN"),
                                                               **self.extra, **environment))
@@ -133,7 +133,7 @@ def run(results, programs):
     results.run("kernels on the device", gtest, programs, LAUNCHED, "*", needs=10, most=120)
     results.run("slots of a GPT on the device", gtest, programs, SLOTS, "CudaGptSlotTest.*", needs=10, most=120)
     for ranks in (2, 3, 4):
-        results.run(f"sums of {ranks} ranks on one GPU", nccl.sums, ranks, needs=10, most=60)
+        results.run(f"sums of {ranks} ranks on one GPU", nccl.sums, ranks, needs=10, most=80)
     count = 3 if small else 20
     results.run("rebuilds in live processes", nccl.rebuilds, 2, count, needs=10, most=90)
     for connect, times in (("0", count),) if small else (("0", count), ("1", 5)):
