@@ -25,8 +25,11 @@ def said(command, seconds=20):
 
 def gpus():
     """What nvidia-smi says of each GPU; an empty list where it is not there."""
-    text = said(["nvidia-smi", f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader"]) or ""
-    return [dict(zip(QUERY, (field.strip() for field in line.split(",")))) for line in text.splitlines()]
+    for fields in (QUERY, QUERY[:3]):  # an older one knows fewer
+        text = said(["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"])
+        if text:
+            return [dict(zip(fields, (field.strip() for field in line.split(",")))) for line in text.splitlines()]
+    return []
 
 
 def used_mib():
