@@ -109,6 +109,9 @@ int main(int argc, char** argv) {
   app::PinFamily(kernels::SupportedFamilies().front());
   // NCCL reads these once, and no other thread may be there: on a machine without GPUs they do nothing.
   nccl::ApplyToProcess(nccl::MakeChanges(nccl::ProcessEnvironment));
+  if (options->share_gpus) {
+    nccl::ApplyToProcess(nccl::MakeSharedGpuChanges(nccl::ProcessEnvironment, getpid()));
+  }
   app::Worker worker(*std::move(options), *std::move(hooks), log, **signals);
   return worker.Run();
 }
