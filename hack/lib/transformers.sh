@@ -35,5 +35,7 @@ use_transformers() {
 
 check_transformers() {
   MUSTER_BIN_DIR="$MUSTER_ROOT/build/release/bin" PYTHONDONTWRITEBYTECODE=1 HF_HUB_OFFLINE=1 \
-    "$transformers_folder/bin/python" "$MUSTER_ROOT/hack/gpt2_transformers.py" check
+    "$transformers_folder/bin/python" "$MUSTER_ROOT/hack/gpt2_transformers.py" check || return
+  MUSTER_BIN_DIR="$MUSTER_ROOT/build/release/bin" PYTHONDONTWRITEBYTECODE=1 HF_HUB_OFFLINE=1 \
+    "$transformers_folder/bin/python" "$MUSTER_ROOT/hack/gpu/check_peer.py"
 }

@@ -25,7 +25,7 @@ std::string Description(const Field& field) {
   if (field.path == "spec.workers.maxReplicas") text += " Default: replicas at creation.";
   if (field.builtin) {
     text += *field.builtin == Builtin::kGpt ? " Program gpt." : " Program bench.";
-    text += " Default: " + field.default_text + ".";
+    text += " Default: " + (field.default_text.empty() ? "empty" : field.default_text) + ".";
   }
   switch (field.change) {
     case Change::kAnyTime:

@@ -27,7 +27,7 @@ std::string Quoted(const std::string& text) {
 // A default as CEL writes a constant of the field's type.
 std::string Constant(const Field& field) {
   std::string text = field.default_text;
-  if (field.type == FieldType::kEnum) return Quoted(text);
+  if (field.type == FieldType::kEnum || field.type == FieldType::kText) return Quoted(text);
   const bool whole = text.find_first_of(".e") == std::string::npos;
   return field.type == FieldType::kNumber && whole ? text + ".0" : text;
 }
@@ -103,6 +103,20 @@ void AddProgram(std::vector<CelRule>& rules) {
        "must be a multiple of heads",
        Sentence("%d", "a multiple of heads, which is %d", width + ", " + heads), "config.width",
        ""});
+  const std::string device = ConfigOf("device");
+  const std::string recompute = ConfigOf("recompute");
+  rules.push_back(
+      {"spec.program",
+       "self.builtin != 'gpt' || " + device + " == 'cuda' || " + recompute + " == 0",
+       "must be 0 unless device is cuda",
+       Sentence("%d", "0 where device is %s; with device cuda 0 to 2", recompute + ", " + device),
+       "config.recompute", ""});
+  const std::string table = ConfigOf("matmulTable");
+  rules.push_back(
+      {"spec.program", "self.builtin != 'gpt' || " + device + " == 'cuda' || " + table + " == ''",
+       "must be empty unless device is cuda",
+       Sentence("%s", "empty where device is %s; with device cuda a file", table + ", " + device),
+       "config.matmulTable", ""});
 }
 
 void AddSpec(std::vector<CelRule>& rules) {

@@ -25,6 +25,7 @@ class Rules {
     DataPath();
     ConfigOfBuiltin();
     WeightsOfGpt();
+    OnlyWithCuda();
     SlotsPerMember();
     Warmup();
     DataOfBench();
@@ -147,6 +148,25 @@ class Rules {
                               "program gpt alone",
                               "does not belong to program bench: program gpt alone can start from "
                               "weights that others have saved"});
+  }
+
+  // A CPU would not read them, and on `auto` nobody knows what they mean.
+  void OnlyWithCuda() {
+    const ProgramConfig& config = spec_.program.config;
+    if (spec_.program.builtin != Builtin::kGpt || config.device == DeviceRequest::kCuda) return;
+    if (!Read({"spec.program.config.recompute", "spec.program.config.matmulTable",
+               "spec.program.config.device"})) {
+      return;
+    }
+    const std::string device = FieldText(*FindField("spec.program.config.device"), result_.job);
+    const std::string where = " where device is " + device + "; with device cuda ";
+    if (config.recompute != 0) {
+      Error("spec.program.config.recompute", std::to_string(config.recompute),
+            "0" + where + "0 to 2");
+    }
+    if (!config.matmul_table.empty()) {
+      Error("spec.program.config.matmulTable", config.matmul_table, "empty" + where + "a file");
+    }
   }
 
   void SlotsPerMember() {

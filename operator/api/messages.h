@@ -341,6 +341,7 @@ enum class ExitCode : std::int32_t {
   kWatchdog = 76,
   kOutOfMemory = 77,
   kJobFailed = 78,
+  kStartsAgain = 79,
 };
 
 }  // namespace muster::api

@@ -10,6 +10,30 @@ constexpr std::int64_t kMaxJsonInteger = 9'007'199'254'740'991;
 constexpr std::int64_t kMaxPathBytes = 4096;
 constexpr std::int64_t kYearSeconds = 31'536'000;
 
+#define CONFIG(member) MUSTER_FIELD(spec.program.config.member)
+// With device cuda alone (job_rules.cc).
+void AddCudaRows(std::vector<Field>& rows) {
+  rows.push_back(
+      Row("spec.program.config.recompute", FieldType::kInteger,
+          "Time for memory, with device cuda. 0: what the way back needs is kept. 1: the output of "
+          "GELU is made again. 2: those of the norms too.")
+          .At(CONFIG(recompute))
+          .Between(0, 2)
+          .OnlyWhereSet()
+          .Of(Builtin::kGpt)
+          .Changes(Change::kUntilStart)
+          .Take());
+  rows.push_back(Row("spec.program.config.matmulTable", FieldType::kText,
+                     "A file that says which algorithm of cuBLASLt makes which matrix product, "
+                     "with device cuda; the same for all workers. Empty: what cuBLASLt names.")
+                     .At(CONFIG(matmul_table))
+                     .Between(0, kMaxPathBytes)
+                     .OnlyWhereSet()
+                     .Of(Builtin::kGpt)
+                     .Changes(Change::kUntilStart)
+                     .Take());
+}
+
 void AddGptRows(std::vector<Field>& rows) {
   auto integer = [&rows](const char* name, std::int64_t least, std::int64_t most, FieldRef ref,
                          const char* text) {
@@ -27,7 +51,6 @@ void AddGptRows(std::vector<Field>& rows) {
         .Of(Builtin::kGpt)
         .Changes(Change::kUntilStart);
   };
-#define CONFIG(member) MUSTER_FIELD(spec.program.config.member)
   integer("layers", 1, 1000, CONFIG(layers), "Transformer blocks.");
   integer("heads", 1, 1024, CONFIG(heads), "Attention heads; width is divisible by it.");
   integer("width", 8, 16384, CONFIG(width), "Model dimension: features of a token.");
@@ -62,6 +85,7 @@ void AddGptRows(std::vector<Field>& rows) {
           .Of(Builtin::kGpt)
           .Changes(Change::kUntilStart)
           .Take());
+  AddCudaRows(rows);
 }
 
 void AddBenchRows(std::vector<Field>& rows) {

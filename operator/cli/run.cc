@@ -164,7 +164,8 @@ Prepared Prepare(const RunOptions& options, api::TrainingJob job,
   const absl::Status faults = CheckFaults(options.faults, job, options.nodes);
   if (!faults.ok()) prepared.errors.push_back(base::Message(faults));
   // Workers run in a directory of their own; a relative path is the person's.
-  for (std::string* path : {&job.spec.data.path, &job.spec.program.weights.path}) {
+  for (std::string* path : {&job.spec.data.path, &job.spec.program.weights.path,
+                            &job.spec.program.config.matmul_table}) {
     if (!path->empty()) *path = Absolute(*path, {"", "", working_directory});
   }
   prepared.job = std::move(job);

@@ -39,7 +39,6 @@ inline constexpr char kEnded[] = "Ended";
 
 // Why a job is not admitted.
 inline constexpr char kUnreadable[] = "Unreadable";
-inline constexpr char kNotSupported[] = "NotSupported";
 inline constexpr char kGpuMismatch[] = "GpuMismatch";
 inline constexpr char kSpecChanged[] = "SpecChanged";
 inline constexpr char kTemplateChanged[] = "TemplateChanged";

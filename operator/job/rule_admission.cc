@@ -58,17 +58,9 @@ std::optional<Verdict> GpuMismatch(const Observed& observed) {
 
 Next RuleAdmission(const Observed& observed, Draft& draft) {
   if (!observed.on_cluster) return Next::kGoOn;
-  const api::TrainingJob& job = observed.job;
   draft.plan.started =
-      job.status.start_time || observed.membership.had_view || !observed.pods.empty();
-  if (job.spec.workers.processes_per_worker != 1) {
-    draft.not_admitted = Verdict{reasons::kNotSupported,
-                                 "spec.workers.processesPerWorker is " +
-                                     std::to_string(job.spec.workers.processes_per_worker) +
-                                     "; workers of this version have one process, so it must be 1"};
-  } else {
-    draft.not_admitted = GpuMismatch(observed);
-  }
+      observed.job.status.start_time || observed.membership.had_view || !observed.pods.empty();
+  draft.not_admitted = GpuMismatch(observed);
   Compare(observed, draft);
   return Next::kGoOn;
 }

@@ -98,6 +98,11 @@ Judgement JudgeFailed(const Observed& observed, const Pod& pod) {
     out.lost = LostPod{&pod, reasons::kLeft, Name(pod) + " has left", false, false};
     return out;
   }
+  // It left in order, as one that ends with 0 does, and wants a successor.
+  if (IsExit(pod, api::ExitCode::kStartsAgain)) {
+    out.lost = LostPod{&pod, reasons::kLeft, Name(pod) + " starts again", false, false};
+    return out;
+  }
   LostPod lost{&pod, pod.signal ? reasons::kKilled : reasons::kExited, Describe(observed, pod),
                true, true};
   const api::FailureRule* rule = FirstMatch(observed.job.spec.failure_policy, pod);

@@ -193,6 +193,7 @@ void Core::AdvanceCommits() {
     acked = step;
     roll_backs = 0;
     checksum_rounds = 0;
+    breaks = Breaks{};
     if (step_at) step_times.Add(now - *step_at);
     step_at = now;
     reports.erase(step);

@@ -105,16 +105,32 @@ base::Step Core::HighestCommitted() const {
 
 std::uint64_t Core::Nonce() { return base::Mix64(config.seed ^ base::Mix64(++nonces)); }
 
-void Core::RestartSilence() {
+void Core::WakeUp(base::Duration slept) {
+  const Limits limits = SilenceLimits();
+  const auto moved = [&](base::Time since, base::Duration limit) {
+    return WaitAfterSleep(since, limit, config.heartbeat, slept, now);
+  };
+  const base::Duration stall = StallLimit(step_times);
   for (auto& [id, m] : members) {
-    m.signs.heard = now;
-    m.progress_at = now;
+    m.signs.heard = moved(m.signs.heard, SilenceLimit(m.signs, limits));
+    m.progress_at = moved(m.progress_at, stall);
     if (m.signs.stream_lost) m.signs.stream_lost = now;
   }
-  round_started = now;
+  round_started = moved(round_started, limits.timeout);
   if (answered_since) answered_since = now;
-  installing_since = now;
-  listening_since = now;
+  installing_since = moved(installing_since, config.install_deadline);
+  listening_since = moved(listening_since, ReturnLimit());
+}
+
+// Whoever lost the coordinator long ago tries once a second at least (worker/rpc/backoff.h).
+base::Duration Core::ReturnLimit() const {
+  return std::max<base::Duration>(config.spec.elasticity.heartbeat_timeout,
+                                  std::chrono::seconds(1)) +
+         std::chrono::milliseconds(200);
+}
+
+Limits Core::SilenceLimits() const {
+  return {config.heartbeat, config.spec.elasticity.heartbeat_timeout, config.reconnect_grace};
 }
 
 void Core::Advance() {

@@ -10,13 +10,18 @@ std::string Milliseconds(base::Duration d) {
   return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(d).count()) + " ms";
 }
 
-// A suspect node shortens the wait for a member that already missed two beats (M3).
+}  // namespace
+
 base::Duration SilenceLimit(const Signs& signs, const Limits& limits) {
   if (!signs.node_suspect) return limits.timeout;
   return std::min(limits.timeout, std::max(limits.timeout / 2, limits.heartbeat * 2));
 }
 
-}  // namespace
+base::Time WaitAfterSleep(base::Time since, base::Duration limit, base::Duration heartbeat,
+                          base::Duration slept, base::Time now) {
+  const base::Time leaves_two_beats = now - std::max<base::Duration>(limit - heartbeat * 2, {});
+  return std::min(now, std::max(since + slept, leaves_two_beats));
+}
 
 std::optional<Verdict> Judge(const Signs& signs, const Limits& limits, base::Time now) {
   if (signs.pod_lost) {

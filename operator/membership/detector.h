@@ -48,6 +48,15 @@ struct Verdict {
 //   suspect
 std::optional<Verdict> Judge(const Signs& signs, const Limits& limits, base::Time now);
 
+// How long a member may be silent. A suspect node shortens it for one that has missed two beats (M3).
+base::Duration SilenceLimit(const Signs& signs, const Limits& limits);
+
+// A wait of at most `limit` that began at `since`, after its coordinator slept until `now`: it goes
+// on where it was, because what was said meanwhile has yet to be read, and at least two beats of it
+// are left. It does not begin anew: a coordinator that naps again and again would wait for ever.
+base::Time WaitAfterSleep(base::Time since, base::Duration limit, base::Duration heartbeat,
+                          base::Duration slept, base::Time now);
+
 // When the verdict may change without a new sign.
 base::Time NextJudgement(const Signs& signs, const Limits& limits);
 

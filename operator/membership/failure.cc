@@ -16,6 +16,7 @@ void Core::Evict(Member& m, const std::string& reason, const std::string& messag
   m.warm = false;
   TellParent(m.id);
   if (counts && !quiet) {
+    if (reason != "NcclBroken") breaks = Breaks{};  // what broke is explained
     out.push_back(Evicted{m.id, m.node, reason, message});
     evicted_now.insert(m.id);
   } else {
@@ -73,7 +74,8 @@ void Core::BeginRound(const std::string& cause, base::Time since) {
     NoteThat("interrupts epoch " + std::to_string(round_epoch.value) + ": " + cause);
   }
   // What began as mere evidence has a cause now.
-  if (running && rescaling && rescaling->rescale.cause == "StreamLost") {
+  if (running && rescaling &&
+      (rescaling->rescale.cause == "StreamLost" || rescaling->rescale.cause == "NcclBroken")) {
     rescaling->rescale.cause = cause;
   }
   answered_since.reset();

@@ -68,6 +68,7 @@ void StartFailureView(Core& core, const FormedView& made) {
   log.rescale.detect_seconds = base::ToSeconds(log.raised - log.begun);
   log.rescale.agree_seconds = base::ToSeconds(core.now - log.raised);
   if (made.rolled_back) GoBack(core, view, *made.rolled_back);
+  core.NoteJoins(core.ForceMembers(), view);
   // Steps that nobody alive has committed are done again: what the dead said of them is void.
   std::erase_if(core.reports, [&](const auto& r) { return r.first >= view.resume_step; });
   core.force = view;
@@ -247,6 +248,7 @@ void Core::SettleView(api::View& view) {
   if (announced) {
     const api::View next = *announced;
     const std::vector<base::MemberId> before = ForceMembers();
+    NoteJoins(before, next);
     force = next;
     announced.reset();
     for (const base::MemberId id : before) {

@@ -59,12 +59,7 @@ void Core::AdvanceKnowing() {
     const Member* m = Find(id);
     if (m == nullptr || (!m->hello && !m->dead)) absent.push_back(id);
   }
-  // Whoever lost the coordinator long ago tries once a second at least (worker/rpc/backoff.h).
-  const base::Time deadline =
-      listening_since +
-      std::max<base::Duration>(config.spec.elasticity.heartbeat_timeout, std::chrono::seconds(1)) +
-      std::chrono::milliseconds(200);
-  if (!absent.empty() && now < deadline) return;
+  if (!absent.empty() && now - listening_since < ReturnLimit()) return;
   std::string cause = "StreamLost";
   for (const base::MemberId id : absent) {
     Member& m = members[id];

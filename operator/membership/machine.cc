@@ -39,7 +39,8 @@ Commands Machine::Step(base::Time now, const Event& event) {
   core.out.clear();
   core.now = now;
   // M3: whoever was asleep for more than a beat has not heard the others; they are not to blame.
-  if (core.last_event && now - *core.last_event > core.config.heartbeat) core.RestartSilence();
+  const base::Duration slept = core.last_event ? now - *core.last_event : base::Duration(0);
+  if (slept > core.config.heartbeat) core.WakeUp(slept);
   core.last_event = now;
   if (core.phase == Phase::kDeposed) return {};
   std::visit(Visitor{core}, event);

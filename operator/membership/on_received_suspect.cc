@@ -44,6 +44,9 @@ void Core::OnMessage(Member& m, const api::Suspect& suspect) {
     BeginRound("ChecksumMismatch", now);
     return;
   }
+  if (suspect.evidence == api::Evidence::kTimeout && suspect.peer == m.id) {
+    return OnBreak(m, suspect.detail);
+  }
   BeginRound("StreamLost", now);
 }
 

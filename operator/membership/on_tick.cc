@@ -7,8 +7,7 @@ namespace muster::membership {
 void Core::OnTick() {}
 
 void Core::JudgeMembers() {
-  const Limits limits{config.heartbeat, config.spec.elasticity.heartbeat_timeout,
-                      config.reconnect_grace};
+  const Limits limits = SilenceLimits();
   std::vector<base::MemberId> recorded = Recorded();
   for (const base::MemberId id : recorded) {
     Member* m = Find(id);

@@ -139,8 +139,7 @@ std::optional<base::Time> NextDeadlineOf(const Core& core) {
   base::Time next = last + core.config.heartbeat / 4;
   const bool busy = core.phase != Phase::kSettled || core.retry_at || core.announced;
   if (busy) next = std::min(next, last + std::chrono::milliseconds(10));
-  const Limits limits{core.config.heartbeat, core.config.spec.elasticity.heartbeat_timeout,
-                      core.config.reconnect_grace};
+  const Limits limits = core.SilenceLimits();
   for (const base::MemberId id : core.ForceMembers()) {
     const Member* m = core.Find(id);
     if (m == nullptr || m->dead || m->released) continue;

@@ -118,6 +118,14 @@ struct RescaleLog {
   std::map<base::MemberId, base::Time> installed_at;  // first word of each (voluntary)
 };
 
+// Breaks of the reduction without a death, with no step committed between them (breaks.cc).
+struct Breaks {
+  std::int32_t in_row = 0;
+  std::int32_t by_the_same = 0;  // of the last of them
+  std::optional<base::MemberId> reporter;
+  std::optional<base::Time> pause_until;
+};
+
 struct Core {
   explicit Core(Config c);
 
@@ -155,9 +163,11 @@ struct Core {
 
   // ---- what the tables allow (core.cc and the files named) ----
   void Advance();
-  void RestartSilence();  // M3: the coordinator was asleep, not they
-  void JudgeMembers();    // on_tick.cc
-  void AdvanceKnowing();  // knowing.cc, M11
+  void WakeUp(base::Duration slept);  // M3: the coordinator was asleep, not they
+  Limits SilenceLimits() const;
+  base::Duration ReturnLimit() const;  // to a new coordinator, M11
+  void JudgeMembers();                 // on_tick.cc
+  void AdvanceKnowing();               // knowing.cc, M11
   void Adopt();
   void AdvanceCollecting();   // failure.cc, M4
   void AdvanceAnnounced();    // install.cc, M7
@@ -198,9 +208,18 @@ struct Core {
   void EvictUnreachable(const api::View& view);
   bool FindDamage(const api::View& view);
   void InstallFailed(const api::View& view);  // M7: backs off
-  bool BacksOff() const { return form_after && now < *form_after; }
+  bool BacksOff() const {
+    return (form_after && now < *form_after) || (breaks.pause_until && now < *breaks.pause_until);
+  }
   void NoteInstalled(const Member& m, const api::Installed& installed);
   void NoteResumed(base::Step step);  // closes the rescale log
+
+  // ---- breaks.cc ----
+  void OnBreak(Member& m, const std::string& detail);
+
+  // ---- joins.cc ----
+  bool MayTakeIn(const std::vector<base::MemberId>& join, bool complete) const;
+  void NoteJoins(const std::vector<base::MemberId>& before, const api::View& next);
 
   // ---- voluntary.cc ----
   bool WantsChange(std::vector<base::MemberId>& leave, std::vector<base::MemberId>& join) const;
@@ -294,6 +313,10 @@ struct Core {
   SetTarget target;
   std::int32_t reached = 0;  // the target that a view last had in full; 0: none yet
 
+  // Joins (M9).
+  std::optional<base::Time> joined_at;  // a change that only took members in came into force
+  bool makes_good = false;  // the view is short of somebody whom it lost, and nobody came in since
+
   // The round (M4).
   base::Epoch round_epoch;
   base::Time round_started;
@@ -314,6 +337,7 @@ struct Core {
   std::int32_t failed_installs = 0;                      // in a row, whoever was to blame
   std::int32_t unexplained_installs = 0;                 // of them, those with nobody to blame
   std::optional<base::Time> form_after;                  // the back-off ends
+  Breaks breaks;
 
   // Commits.
   std::map<base::Step, std::map<base::MemberId, api::Committed>> reports;

@@ -26,11 +26,9 @@ bool Core::WantsChange(std::vector<base::MemberId>& leave,
     }
   }
   join = Joiners(desired > stay.size() ? desired - stay.size() : 0);
-  if (leave.empty() && !join.empty() && stay.size() + join.size() < desired) {
-    // M9: joins that come together are taken in together.
-    base::Time first = now;
-    for (const base::MemberId id : join) first = std::min(first, Find(id)->warm_since);
-    if (now - first < config.join_batch) join.clear();
+  // M9: joins that come together are taken in together.
+  if (leave.empty() && !join.empty() && !MayTakeIn(join, stay.size() + join.size() >= desired)) {
+    join.clear();
   }
   const std::size_t min = std::min<std::size_t>(target.min, std::max<std::size_t>(1, desired));
   // A leaver that is needed waits for its replacement, at most until 80 % of its grace (M15).

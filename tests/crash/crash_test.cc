@@ -38,6 +38,10 @@ std::string Print(const LifeResult& life) {
          "the workers' words:\n" + life.workers;
 }
 
+bool IsWell(const LifeResult& life, const LifeResult& calm) {
+  return life.wrongs.empty() && life.end == calm.end && life.creates == calm.creates;
+}
+
 class CrashTest : public testing::Test {
  protected:
   LifeResult Live(int number, std::optional<CrashPoint> point) {
@@ -74,11 +78,26 @@ class CrashTest : public testing::Test {
     EXPECT_TRUE(life.wrongs.empty()) << ToString(point);
     EXPECT_EQ(life.end, calm.end) << ToString(point);
     EXPECT_EQ(life.creates, calm.creates) << ToString(point);
-    const bool well = life.wrongs.empty() && life.end == calm.end && life.creates == calm.creates;
-    if (!well) Tell("the life with " + ToString(point) + ":\n" + Print(life));
+    if (!IsWell(life, calm)) Tell("the life with " + ToString(point) + ":\n" + Print(life));
   }
 
   void Tell(const std::string& text) const { log_.Info("crash", text); }
+
+  // Once more and short, as the last words: of a long log the end is what one is shown.
+  void TellInShort(const std::vector<CrashPoint>& points, const std::vector<LifeResult>& lives,
+                   const LifeResult& calm) const {
+    for (std::size_t i = 0; i < lives.size(); ++i) {
+      if (IsWell(lives[i], calm)) continue;
+      std::string text = "went wrong: the life with " + ToString(points[i]) + ":";
+      for (const std::string& wrong : lives[i].wrongs) text += "\n  " + wrong.substr(0, 300);
+      if (lives[i].creates != calm.creates) {
+        text += "\n  pods made: " + std::to_string(lives[i].creates) + ", without a fault " +
+                std::to_string(calm.creates);
+      }
+      if (lives[i].end != calm.end) text += "\n  its end:\n" + lives[i].end;
+      Tell(text);
+    }
+  }
 
   ScratchFolder scratch_;
   const runtime::Logger log_{{}};
@@ -121,6 +140,7 @@ TEST_F(CrashTest, AnOperatorThatIsKilledAfterAnyWriteGoesOnAsIfItHadNot) {
   EXPECT_LE(static_cast<double>(missed), kMostMissed * static_cast<double>(points.size()));
   Tell(std::to_string(points.size()) + " lives with a fault, of which " + std::to_string(missed) +
        " did not come to their write; the longest took " + std::to_string(longest) + " s");
+  TellInShort(points, lives, calm);
 }
 
 }  // namespace

@@ -116,6 +116,12 @@ BAD = [
     ("spec.program.config.clip", CONFIG, "clip: -1"),
     ("spec.program.config.dropout", CONFIG, "dropout: 1"),
     ("spec.program.config.device", CONFIG, "device: gpu"),
+    ("spec.program.config.recompute", CONFIG, "device: cuda\n      recompute: 3"),
+    ("spec.program.config.recompute", CONFIG, "recompute: 1"),
+    ("spec.program.config.recompute", CONFIG, "device: cpu\n      recompute: 2"),
+    ("spec.program.config.matmulTable", CONFIG, "device: cuda\n      matmulTable: 7"),
+    ("spec.program.config.matmulTable", CONFIG, "device: cpu\n      matmulTable: /t"),
+    ("spec.program.config.matmulTable", CONFIG, "matmulTable: /t"),
     ("spec.program.config.stateBytes", CONFIG, "stateBytes: 4096"),
     ("spec.program.config.stateBytes", GPT, "builtin: bench\n    config: {stateBytes: 11}"),
     ("spec.program.config.slotMilliseconds", CONFIG, "slotMilliseconds: 1"),
@@ -202,7 +208,7 @@ BAD = [
 BAD += [(f"spec.program.config.{name}", GPT, f"builtin: bench\n    config: {{{name}: {value}}}")
         for name, value in [("layers", 4), ("heads", 4), ("width", 128), ("context", 128), ("batch", 1),
                             ("vocabulary", 256), ("learningRate", 0.001), ("warmupSteps", 20), ("weightDecay", 0.1),
-                            ("clip", 1), ("dropout", 0), ("device", "cpu")]]
+                            ("clip", 1), ("dropout", 0), ("device", "cpu"), ("recompute", 0), ("matmulTable", '""')]]
 
 # muster validate wants one spelling; YAML 1.1, which kubectl reads, has more. Everybody must keep telling them apart.
 SPELLING = [
@@ -231,6 +237,8 @@ FINE = [
     ("microseconds", ELASTICITY, "heartbeatTimeout: 500000us\n    belowMinTimeout: 1000000\u00b5s"),
     ("longest path, not in ASCII", "path: /data", "path: /" + "\u00e4" * 4095),
     ("whole numbers where fractions may be", CONFIG, "learningRate: 1\n      clip: 0\n      dropout: 0"),
+    ("settings of CUDA", CONFIG, "device: cuda\n      recompute: 2\n      matmulTable: /t"),
+    ("no settings of CUDA", CONFIG, "device: cpu\n      recompute: 0\n      matmulTable: \"\""),
     ("weights of others", CONFIG, "heads: 4\n    weights: {path: /models/gpt2}"),
     ("no weights of others", GPT, "builtin: bench\n    weights: {path: \"\"}"),
     ("null weights", CONFIG, "heads: 4\n    weights: null"),

@@ -27,6 +27,7 @@ OTHER = {
     "spec.program.config.learningRate": 0.002, "spec.program.config.warmupSteps": 1,
     "spec.program.config.weightDecay": 0.2, "spec.program.config.clip": 0.5, "spec.program.config.dropout": 0.1,
     "spec.program.config.device": "cpu",
+    "spec.program.config.recompute": 2, "spec.program.config.matmulTable": "/t",
     "spec.program.config.stateBytes": 4096, "spec.program.config.slotMilliseconds": 6,
     "spec.program.weights.path": "/m",
     "spec.training.steps": 11, "spec.training.slots": 65, "spec.training.reduction": "Exact32",
@@ -67,6 +68,8 @@ def base_for(path):
         return json.loads(job(("spec.program.builtin", "bench"), ("spec.data", None)))
     if path.endswith(".vocabulary"):
         return json.loads(job(("spec.data.format", "llmc"), ("spec.program.config.vocabulary", 512)))
+    if path.endswith((".recompute", ".matmulTable")):
+        return json.loads(job(("spec.program.config.device", "cuda")))
     return GPT
 
 

@@ -3,13 +3,16 @@ tests/worker/cuda/simt, a driver and an NCCL that stand in (tests/worker/device,
 shown is how workers, module, NCCL and membership fit together, and that the digest does not depend on members or
 faults; nothing of it is a GPU's speed or a GPU's bits."""
 
+import hashlib
 import os
 import pathlib
+import subprocess
 
 import harness
 from evidence import EvidenceCase, LOSS
 
 LIBRARIES = pathlib.Path(os.environ.get("MUSTER_LIB_DIR", harness.BIN.parent / "lib"))
+CUBLASLT = harness.BIN.parent / "tests" / "fake_cublaslt" / "libfake_cublaslt_engine.so"
 GPU = {
     "MUSTER_CUDA_MODULE": str(LIBRARIES / "libmuster_cuda_simt.so"),
     "LD_LIBRARY_PATH": str(LIBRARIES / "standin_driver"),
@@ -20,7 +23,7 @@ GPU = {
 
 class GpuCase(EvidenceCase):
 
-    def manifest(self, replicas=3, steps=6, device="cuda", transport="nccl", reduction="Exact64"):
+    def manifest(self, replicas=3, steps=6, device="cuda", transport="nccl", reduction="Exact64", **config):
         text = self.folder / "text"
         if not text.exists():
             text.mkdir()
@@ -28,7 +31,7 @@ class GpuCase(EvidenceCase):
         manifest = harness.gpt_job(text, replicas=replicas, slots=6, steps=steps,
                                    training={"transport": transport, "reduction": reduction},
                                    elasticity={"heartbeatTimeout": "5s"})
-        manifest["spec"]["program"]["config"].update({"context": 16, "batch": 1, "device": device})
+        manifest["spec"]["program"]["config"].update({"context": 16, "batch": 1, "device": device, **config})
         return manifest
 
     def assert_on_gpus(self, run, sums):
@@ -66,6 +69,35 @@ class GpuTest(GpuCase):
             if reduction not in alone:
                 alone[reduction] = self.clean(self.manifest(replicas=1, steps=8, reduction=reduction), GPU)
             self.assertEqual(run.digest, alone[reduction].digest, f"{replicas} members, {reduction}")
+
+    def test_graphs_and_recompute_do_not_show(self):
+        clean = self.clean(self.manifest(replicas=1), GPU)
+        for level, graphs in ((0, "0"), (1, "1"), (2, "1")):
+            run = self.run_story(self.manifest(replicas=1, recompute=level), env={**GPU, "MUSTER_CUDA_GRAPHS": graphs})
+            self.assertEqual(run.digest, clean.digest, (level, graphs))
+
+    def test_a_table_of_products_is_made_and_is_the_jobs(self):
+        # What stands in for cuBLASLt knows nothing of the emulator's streams, which a graph would need.
+        env = {**GPU, "MUSTER_CUBLASLT_LIB": str(CUBLASLT), "MUSTER_CUDA_GRAPHS": "0"}
+        manifest = self.manifest(replicas=1, steps=2, transport="ring")
+        config = manifest["spec"]["program"]["config"]
+        settings = [f"{name}={config[name]}" for name in ("layers", "heads", "width", "context", "batch") if name in config]
+        made = subprocess.run([harness.BIN / "muster-worker", "tune", *settings], env={**os.environ, **env}, text=True,
+                              capture_output=True, timeout=60)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertRegex(made.stdout, r"^muster products 1\ngpu simt\n")
+        self.assertGreater(made.stdout.count("\nproduct "), 5)
+        table = self.folder / "table"
+        table.write_text(made.stdout)
+        config["matmulTable"] = str(table)
+        digest = hashlib.sha256(made.stdout.encode()).hexdigest()[:16]
+        run = self.run_story(manifest, env=env)
+        for text in run.logs().values():
+            self.assertRegex(text, f"cuBLASLt 130000, table {digest}")
+        bad = subprocess.run([harness.BIN / "muster-worker", "tune", "layers=many"], env={**os.environ, **env}, text=True,
+                             capture_output=True, timeout=60)
+        self.assertEqual(bad.returncode, 2)
+        self.assertIn("layers=many is not allowed", bad.stderr)
 
     def test_an_abort_that_never_returns_ends_its_process(self):
         clean = self.clean(self.manifest(steps=10), GPU)
@@ -108,6 +140,10 @@ class NoGpuTest(GpuCase):
         self.refused(75, "spec.training.transport is nccl, which needs a GPU", {}, device="cpu")
         self.refused(75, "the CUDA module cannot be used", {**GPU, "MUSTER_CUDA_MODULE": "/nowhere.so"})
         self.refused(75, "/nowhere-nccl.so", {**GPU, "MUSTER_NCCL_LIB": "/nowhere-nccl.so"})
+        self.refused(73, "matmulTable: /nowhere.table cannot be read", GPU, matmulTable="/nowhere.table")
+        (self.folder / "table").write_text("muster products 2\n")
+        self.refused(75, "the table of matrix products: line 1", {**GPU, "MUSTER_CUBLASLT_LIB": str(CUBLASLT)},
+                     matmulTable=str(self.folder / "table"))
         self.refused(77, "of GPU memory", {**GPU, "MUSTER_STANDIN_GPU_BYTES": str(1 << 30)})
 
     def test_auto_takes_the_cpu_where_the_installation_has_no_cuda(self):

@@ -59,7 +59,9 @@ bool Cluster::Over() const { return succeeded && Living().empty(); }
 void Cluster::Ended(Worker& worker) {
   const base::MemberId id = worker.id();
   const std::optional<int> code = worker.exit_code();
-  if (code && *code != 0 && *code != static_cast<int>(api::ExitCode::kFenced)) {
+  const bool starts_again = code && *code == static_cast<int>(api::ExitCode::kStartsAgain);
+  if (starts_again && leak_after == 0) world.Violation(worker.name() + " starts again unasked");
+  if (code && *code != 0 && *code != static_cast<int>(api::ExitCode::kFenced) && !starts_again) {
     world.Violation(worker.name() + " exits with code " + std::to_string(*code));
   }
   if (job.spec.workers.processes_per_worker > 1) return EndedInPod(id, code);

@@ -39,6 +39,9 @@ class Cluster {
   // Goals and counts.
   bool succeeded = false;
   std::int64_t roll_backs = 0;
+  // As many views leave in a process what it had better start again for; 0: nothing is left.
+  std::int64_t leak_after = 0;
+  std::string device;                         // as members say it: what they reduce through
   std::int64_t highest = 0;                   // step that anybody committed
   std::function<void(std::int64_t)> on_step;  // a step is committed for the first time
 

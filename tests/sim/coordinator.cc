@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "operator/api/device_line.h"
+#include "operator/membership/patience.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/describe.h"
 
@@ -120,12 +122,31 @@ void Coordinator::MayFence(const membership::Send& send) {
   }
 }
 
+// M9: two changes that only take members in lie at least the interval apart. A view of another kind
+// between them may be a loss, after which the next one comes at once.
+void Coordinator::NoteJoin(const api::View& view) {
+  if (view.epoch <= noted_) return;
+  noted_ = view.epoch;
+  if (!view.voluntary || !view.leavers.empty()) {
+    joined_at_.reset();
+    return;
+  }
+  const bool nccl = api::ReducesByNccl(cluster_.device);
+  if (nccl && joined_at_ && world_.now() - *joined_at_ < membership::kNcclJoinInterval) {
+    world_.Violation(name() + " takes members in with epoch " + std::to_string(view.epoch.value) +
+                     " too soon after others (M9)");
+  }
+  joined_at_ = world_.now();
+}
+
 void Coordinator::Obey(const membership::Command& command) {
   std::visit(
       [this](const auto& c) {
         using C = std::decay_t<decltype(c)>;
         if constexpr (std::is_same_v<C, membership::Send>) {
           MayFence(c);
+          const auto* install = std::get_if<api::InstallView>(&c.message.message);
+          if (install != nullptr) NoteJoin(install->view);
           cluster_.network.ToMember(*this, c.stream, c.message);
         } else if constexpr (std::is_same_v<C, membership::CloseStream>) {
           cluster_.network.Close(c.stream);

@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -44,6 +45,7 @@ class Coordinator {
   void Tick();
   void Obey(const membership::Command& command);
   void MayFence(const membership::Send& send);
+  void NoteJoin(const api::View& view);
   void Succeeded(const api::JobResult& result);
 
   Cluster& cluster_;
@@ -51,6 +53,8 @@ class Coordinator {
   int number_;
   membership::Machine machine_;
   base::WallTime since_;
+  base::Epoch noted_;                    // the newest view that was said
+  std::optional<base::Time> joined_at_;  // said, and every view since only took members in
   bool alive_ = true;
   bool stopped_ = false;
   std::deque<membership::Event> inbox_;

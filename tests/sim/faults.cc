@@ -92,10 +92,21 @@ void StrikeWorker(Cluster& cluster, FaultKind kind) {
 }  // namespace
 
 std::string FaultName(FaultKind kind) {
-  static constexpr const char* kNames[] = {
-      "kill",    "stop",    "coordinator kill", "second coordinator", "scale",    "term",
-      "cut off", "hold up", "node kill",        "checkpoint",         "kill all", "checksum",
-      "damage"};
+  static constexpr const char* kNames[] = {"kill",
+                                           "stop",
+                                           "coordinator kill",
+                                           "second coordinator",
+                                           "scale",
+                                           "term",
+                                           "cut off",
+                                           "hold up",
+                                           "node kill",
+                                           "checkpoint",
+                                           "kill all",
+                                           "checksum",
+                                           "damage",
+                                           "break",
+                                           "leak"};
   return kNames[static_cast<int>(kind)];
 }
 
@@ -138,6 +149,11 @@ void Strike(Cluster& cluster, FaultKind kind) {
       return;
     case FaultKind::kChecksum:
       return cluster.rings.CorruptNext();
+    case FaultKind::kBreak:
+      return cluster.rings.BreakNext(static_cast<std::int32_t>(1 + cluster.world.Below(3)));
+    case FaultKind::kLeak:
+      cluster.leak_after = 2;
+      return;
     case FaultKind::kDamage:
       cluster.disk.DamageNewest();
       [[fallthrough]];

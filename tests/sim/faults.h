@@ -24,6 +24,9 @@ enum class FaultKind {
   kKillAll,
   kChecksum,  // of the next reduction: what everybody got, or one member, is not what was sent
   kDamage,    // the newest checkpoint cannot be read any more, and everybody dies
+  // Not drawn; of jobs that reduce through NCCL.
+  kBreak,  // collectives break without a death
+  kLeak,   // from now on, what rebuilds leave behind makes processes start again
 };
 std::string FaultName(FaultKind kind);
 

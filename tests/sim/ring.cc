@@ -82,6 +82,13 @@ void Rings::Call(Worker& worker, base::Epoch epoch, Contribution contribution) {
     worker.Post(session::ReduceAborted{epoch});
     return;
   }
+  if (breaks_ > 0) {
+    --breaks_;
+    Break(*ring, static_cast<std::size_t>(seat - ring->seats.begin()));
+    ring->broken = true;
+    worker.Post(session::ReduceAborted{epoch, "remote error"});
+    return;
+  }
   seat->offer = std::move(contribution);
   seat->has_result = false;
   MaybeComplete(*ring);

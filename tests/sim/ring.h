@@ -36,6 +36,8 @@ class Rings {
   void Died(Worker& worker);
   // The linear checksum of the next reduction does not agree, at everybody or at one member (E8).
   void CorruptNext() { corrupt_ = true; }
+  // The next so many collectives end with an error that names nobody, though nobody has died.
+  void BreakNext(std::int32_t times) { breaks_ = times; }
 
  private:
   struct Seat {
@@ -66,6 +68,7 @@ class Rings {
   const Numbers& numbers_;
   std::map<base::Epoch, Ring> rings_;
   bool corrupt_ = false;
+  std::int32_t breaks_ = 0;
 };
 
 }  // namespace muster::sim

@@ -23,6 +23,16 @@ void GivePodsTwoProcesses(api::WorkersSpec& workers) {
   workers.min_replicas = std::min(workers.min_replicas, workers.replicas);
 }
 
+// Every fourth job reduces through NCCL: joins lie apart from each other, collectives break without a
+// death, and what rebuilds leave behind makes processes start again. Not drawn either.
+bool ReducesByNccl(std::uint64_t seed) { return seed % 4 == 1; }
+
+void AddNcclFaults(World& world, std::vector<Fault>& faults) {
+  const auto after = [&] { return static_cast<std::int64_t>(world.Below(kSteps)); };
+  faults.push_back({FaultKind::kBreak, after(), world.Micros(0, 40000)});
+  if (world.Chance(0.5)) faults.push_back({FaultKind::kLeak, after(), world.Micros(0, 40000)});
+}
+
 api::TrainingJob DrawJob(World& world, const Numbers& numbers, bool two_processes) {
   api::TrainingJob job;
   job.name = "sim";
@@ -56,8 +66,11 @@ ScheduleResult RunSchedule(std::uint64_t seed, std::int32_t count, bool tracing)
   numbers.seed = base::Mix64(seed + 1);
   numbers.slots = static_cast<std::int32_t>(7 + world.Below(4));
   numbers.exact32 = world.Chance(0.4);
+  const bool nccl = ReducesByNccl(seed);
   Cluster cluster(world, numbers, DrawJob(world, numbers, seed % 4 == 3));
-  const std::vector<Fault> faults = DrawFaults(world, kSteps, count);
+  if (nccl) cluster.device = "gpu, sums by nccl";
+  std::vector<Fault> faults = DrawFaults(world, kSteps, count);
+  if (nccl && count > 0) AddNcclFaults(world, faults);
 
   ScheduleResult result;
   for (const Fault& fault : faults) {

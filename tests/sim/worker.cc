@@ -52,7 +52,11 @@ void Worker::Later(base::Duration delay, std::function<void()> what) {
 
 void Worker::Post(session::Event event) {
   if (!alive_) return;
+  const auto* ready = std::get_if<session::RingReady>(&event);
+  const bool leaks = ready != nullptr && cluster_.leak_after > 0 && ++views_ > cluster_.leak_after;
+  const session::StartAgain again{leaks ? ready->epoch : base::Epoch(), "it leaks"};
   inbox_.push_back(std::move(event));
+  if (leaks) Post(again);
   Later(world_.Micros(5, 200), [this] { Drain(); });
 }
 

@@ -92,6 +92,7 @@ class Worker {
   std::uint64_t beats_ = 0;
   std::uint64_t fetch_ = 0;  // number of the fetch in progress; 0: none
   std::uint64_t fetches_ = 0;
+  std::int64_t views_ = 0;  // rings of which it was a part
   std::optional<session::ServeState> serving_;
   std::set<std::int64_t> lines_;  // steps whose line it remembers
   std::int64_t lines_due_ = 0;    // up to which its disk lane writes them

@@ -103,6 +103,7 @@ void Worker::ObeyShell(const session::Command& command) {
       loaded.warm.kernel_family = "scalar";
       loaded.warm.data_digest = "data";
       loaded.warm.parameters = 3;
+      loaded.warm.device = cluster_.device;
       Post(loaded);
     });
   } else if (const auto* restore = std::get_if<session::RestoreState>(&command)) {

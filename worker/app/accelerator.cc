@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "operator/api/device_line.h"
 #include "worker/device/driver.h"
 #include "worker/device/identity.h"
 #include "worker/device/memory.h"
@@ -24,8 +25,9 @@ device::Refusal Refuse(ExitCode code, const absl::Status& status) {
 // Without the contract only what they exchange has to fit.
 std::string Describe(const device::Gpu& gpu, const MusterCudaModule& module,
                      const Accelerator& taken, api::Reduction reduction) {
-  const std::string sums = taken.link == nullptr ? "ring" : "nccl";
-  if (reduction == api::Reduction::kFloat) return "gpu, sums by " + sums;
+  const std::string sums =
+      ", " + (taken.link == nullptr ? "sums by ring" : std::string(api::kSumsByNccl));
+  if (reduction == api::Reduction::kFloat) return "gpu" + sums;
   device::Identity identity;
   identity.product = gpu.product;
   identity.multiprocessors = gpu.multiprocessors;
@@ -33,7 +35,7 @@ std::string Describe(const device::Gpu& gpu, const MusterCudaModule& module,
                   std::to_string(module.cuda_version % 1000 / 10);
   if (taken.library != nullptr) identity.nccl = taken.library->VersionText();
   identity.build_id = module.build;
-  return device::ToText(identity) + ", sums by " + sums;
+  return device::ToText(identity) + sums;
 }
 
 // NCCL over a stream of its own: nothing else may be put on one while a group is being enqueued, and

@@ -112,9 +112,10 @@ void Worker::RememberStepLine(const session::Applied& applied) {
   if (seconds > 0) line.tokens_per_second = static_cast<double>(applied.tokens) / seconds;
   last_applied_ = now;
   if (job_->step_lines != nullptr) job_->step_lines->Remember(line);
-  log_.Debug(
-      "commit", "committed",
-      {{"step", applied.step}, {"wallNanoseconds", clock_.WallNow().time_since_epoch().count()}});
+  log_.Debug("commit", "committed",
+             {{"step", applied.step},
+              {"wallNanoseconds", clock_.WallNow().time_since_epoch().count()},
+              {"loss", applied.loss}});
 }
 
 void Worker::On(const session::MakeFreshState&) {

@@ -92,15 +92,23 @@ bool TakeDevice(Job& job, const model::Program& program, const WorkerOptions& op
 }
 
 std::unique_ptr<train::Engine> MakeEngine(Job& job, std::unique_ptr<model::Program> program,
+                                          const WorkerOptions& options, const runtime::Logger& log,
                                           OpenFailure& failure) {
   if (job.accelerator.context == nullptr) {
     return train::MakeHostEngine(job.spec, std::move(program), job.kernel_family);
   }
   device::Context& context = *job.accelerator.context;
   std::string products;
-  auto gpt = train::MakeDeviceGpt(context, job.spec.program.config, std::move(program), &products);
+  train::DeviceGptOptions of_gpt;
+  of_gpt.graphs = options.cuda_graphs;
+  of_gpt.warn = [&log](const std::string& sentence) { log.Warning("device", sentence); };
+  auto gpt =
+      train::MakeDeviceGpt(context, job.spec.program.config, std::move(program), of_gpt, &products);
   if (!gpt.ok()) {
-    failure = Fail(api::ExitCode::kNoDevice, "NoDevice", gpt.status());
+    const bool asked_wrongly = absl::IsInvalidArgument(gpt.status());
+    failure = asked_wrongly
+                  ? Fail(api::ExitCode::kBadConfiguration, "BadConfiguration", gpt.status())
+                  : Fail(api::ExitCode::kNoDevice, "NoDevice", gpt.status());
     return nullptr;
   }
   if (job.spec.training.reduction != api::Reduction::kFloat) {
@@ -176,7 +184,7 @@ std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& o
   }
   job->warm.parameters = (*program)->layout().parameters;
   job->flops_per_slot = FlopsPerSlot(job->spec.program);
-  auto engine = MakeEngine(*job, *std::move(program), failure);
+  auto engine = MakeEngine(*job, *std::move(program), options, log, failure);
   if (engine == nullptr) return nullptr;
   train::TrainerOptions trainer;
   trainer.spec = job->spec;

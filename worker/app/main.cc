@@ -6,11 +6,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <iostream>
 #include <string>
 #include <vector>
 
 #include "operator/runtime/build_info.h"
 #include "worker/app/parent_stream.h"
+#include "worker/app/tune.h"
 #include "worker/app/worker.h"
 #include "worker/kernels/family.h"
 #include "worker/nccl/environment.h"
@@ -29,6 +31,10 @@ constexpr const char* kHelp =
     "itself, "
     "each a\n"
     "member, and makes good those that die (docs/decisions/0009-several-processes.md).\n"
+    "`muster-worker tune layers=12 width=768 ...` writes the table of matrix products of such a "
+    "model "
+    "on this GPU\n"
+    "(docs/gpu.md).\n"
     "Exit codes are listed in docs/exit-codes.md.\n";
 
 std::vector<std::string> OwnEnvironment() {
@@ -66,6 +72,11 @@ int RunParent(const muster::runtime::Logger& log, muster::runtime::Signals& sign
 
 int main(int argc, char** argv) {
   using namespace muster;
+  const auto environment = [](const char* name) { return std::getenv(name); };
+  if (argc > 1 && std::strcmp(argv[1], "tune") == 0) {
+    return app::RunTune(std::vector<std::string>(argv + 2, argv + argc), environment, std::cout,
+                        std::cerr);
+  }
   if (argc > 1) {
     const bool version = std::strcmp(argv[1], "--version") == 0;
     const std::string line = "muster-worker " + std::string(runtime::Version()) + " (build " +
@@ -86,7 +97,7 @@ int main(int argc, char** argv) {
                                                                     : runtime::LogLevel::kInfo,
                              stderr});
   if (is_parent && signals.ok() && format.ok()) return RunParent(log, **signals);
-  auto options = app::ReadWorkerOptions([](const char* name) { return std::getenv(name); });
+  auto options = app::ReadWorkerOptions(environment);
   auto hooks = app::ParseTestHooks(options.ok() ? options->test_hooks : "");
   for (const absl::Status& status :
        {signals.status(), format.status(), options.status(), hooks.status()}) {
@@ -98,6 +109,9 @@ int main(int argc, char** argv) {
   app::PinFamily(kernels::SupportedFamilies().front());
   // NCCL reads these once, and no other thread may be there: on a machine without GPUs they do nothing.
   nccl::ApplyToProcess(nccl::MakeChanges(nccl::ProcessEnvironment));
+  if (options->share_gpus) {
+    nccl::ApplyToProcess(nccl::MakeSharedGpuChanges(nccl::ProcessEnvironment, getpid()));
+  }
   app::Worker worker(*std::move(options), *std::move(hooks), log, **signals);
   return worker.Run();
 }

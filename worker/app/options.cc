@@ -84,6 +84,9 @@ absl::StatusOr<WorkerOptions> ReadWorkerOptions(const Get& get) {
   MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_THREADS", 1, 1024, options.threads));
   MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_PROCESS", 0, 1023, options.process));
   if (const char* module = get("MUSTER_CUDA_MODULE")) options.cuda_module = module;
+  int graphs = 1;
+  MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_CUDA_GRAPHS", 0, 1, graphs));
+  options.cuda_graphs = graphs == 1;
   int share = 0;
   MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_SHARE_GPUS", 0, 1, share));
   options.share_gpus = share == 1;

@@ -25,6 +25,7 @@ struct WorkerOptions {
   int threads = 1;                        // MUSTER_THREADS: for the program's kernels
   int process = 0;                        // MUSTER_PROCESS: of the pod's, from 0; each has its GPU
   std::string cuda_module;                // MUSTER_CUDA_MODULE; empty: beside the program
+  bool cuda_graphs = true;                // MUSTER_CUDA_GRAPHS=0: each kernel is launched by itself
   bool share_gpus = false;  // MUSTER_SHARE_GPUS=1: several processes on one, for tests
   std::string test_hooks;   // MUSTER_TEST_HOOKS (test_hooks.h); empty in production
 };

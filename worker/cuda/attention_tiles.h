@@ -1,7 +1,9 @@
 // Tiles of attention in shared memory, and their products by tensor cores. Only for kernels.
 //
-// Blocks are of 32 queries and 32 keys for every size of a head, so that all tiles of the largest
-// head fit into the 48 KiB that any GPU gives. Thread rule: all 128 threads of a block call.
+// A block has 64 rows of one side, queries or keys, and goes over the other side in pieces of 64 rows,
+// or 32 where heads are larger than 64. Each of its four warps has 16 rows to itself, from the scores
+// to the sums: what it keeps of them, and what it adds up for them, stays in its registers, and
+// within a piece it waits for no other warp. Thread rule: all 128 threads of a block call.
 #pragma once
 
 #include <mma.h>
@@ -10,9 +12,29 @@
 
 namespace muster::cuda {
 
-constexpr int kAttentionRows = 32;
-constexpr int kAttentionThreads = 128;
-constexpr int kScores = kAttentionRows * kAttentionRows;
+constexpr int kAttentionWarps = 4;
+constexpr int kAttentionThreads = 32 * kAttentionWarps;
+constexpr int kTileSide = 16;  // of a tensor core's tile, and a warp's rows
+constexpr int kAttentionRows = kTileSide * kAttentionWarps;
+
+// Of the other side, in shared memory at a time.
+template <int kSize>
+constexpr int kPieceRows = kSize <= 64 ? 64 : 32;
+// From a row in shared memory to the next: rows begin in different banks.
+template <int kSize>
+constexpr int kRowStride = kSize + 8;
+// A piece of two matrices; it also takes the 64 rows of a block, of one of them.
+template <int kSize>
+constexpr int kPieces = 2 * kPieceRows<kSize> * kRowStride<kSize>;
+
+__device__ inline int WarpOfBlock() { return static_cast<int>(threadIdx.x) / 32; }
+// Blocks begin in the order of their number: of queries the last ones first, which see most keys.
+__device__ inline std::int64_t FirstQueryOfBlock() {
+  return static_cast<std::int64_t>(gridDim.x - 1 - blockIdx.x) * kAttentionRows;
+}
+// Two neighbouring lanes share a row of their warp's 16.
+__device__ inline int RowOfLane() { return static_cast<int>(threadIdx.x) % 32 / 2; }
+__device__ inline int HalfOfLane() { return static_cast<int>(threadIdx.x) % 2; }
 
 // One head of one sample.
 struct Head {
@@ -39,19 +61,18 @@ __device__ inline Head MyHead(const AttentionPass& a) {
   return head;
 }
 
-// 32 rows from `first` on, zeros past `context`.
-template <int kSize>
+// kRows rows from `first` on, zeros past `context`.
+template <int kSize, int kRows>
 __device__ void LoadRows(const Bf16* from, std::int64_t stride, std::int64_t first,
                          std::int64_t context, Bf16* to) {
   constexpr int kOctets = kSize / 8;
-  for (int i = static_cast<int>(threadIdx.x); i < kAttentionRows * kOctets;
-       i += kAttentionThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < kRows * kOctets; i += kAttentionThreads) {
     const int row = i / kOctets, column = i % kOctets * 8;
     Bf16x8 octet = {};
     if (first + row < context) {
       octet = *reinterpret_cast<const Bf16x8*>(from + (first + row) * stride + column);
     }
-    *reinterpret_cast<Bf16x8*>(to + row * kSize + column) = octet;
+    *reinterpret_cast<Bf16x8*>(to + row * kRowStride<kSize> + column) = octet;
   }
 }
 
@@ -59,90 +80,84 @@ namespace tiles {
 
 namespace wmma = nvcuda::wmma;
 using Accumulator = wmma::fragment<wmma::accumulator, 16, 16, 16, float>;
-template <typename Layout>
-using Left = wmma::fragment<wmma::matrix_a, 16, 16, 16, __nv_bfloat16, Layout>;
+using Left = wmma::fragment<wmma::matrix_a, 16, 16, 16, __nv_bfloat16, wmma::row_major>;
 template <typename Layout>
 using Right = wmma::fragment<wmma::matrix_b, 16, 16, 16, __nv_bfloat16, Layout>;
 
 __device__ inline const __nv_bfloat16* Raw(const Bf16* data) {
   return reinterpret_cast<const __nv_bfloat16*>(data);
 }
-__device__ inline int Warp() { return static_cast<int>(threadIdx.x) / 32; }
 
-// scores[32 x 32] = rows[32 x size] columns[32 x size]^T, a quarter a warp.
+// A warp's 16 rows, as a product takes them on its left.
 template <int kSize>
-__device__ void Scores(const Bf16* rows, const Bf16* columns, float* scores) {
-  const int row = Warp() / 2 * 16, column = Warp() % 2 * 16;
-  Accumulator sum;
-  wmma::fill_fragment(sum, 0.0f);
-  for (int d = 0; d < kSize; d += 16) {
-    Left<wmma::row_major> left;
-    Right<wmma::col_major> right;
-    wmma::load_matrix_sync(left, Raw(rows + row * kSize + d), kSize);
-    wmma::load_matrix_sync(right, Raw(columns + column * kSize + d), kSize);
-    wmma::mma_sync(sum, left, right, sum);
-  }
-  wmma::store_matrix_sync(scores + row * kAttentionRows + column, sum, kAttentionRows,
-                          wmma::mem_row_major);
-}
+struct Rows {
+  static constexpr int kTiles = kSize / kTileSide;
+  Left at[kTiles];
 
-// Of [32 x size] sums, those that a warp has: tiles warp, warp + 4, ...
+  // The warp's of the block's 64 rows, which no thread may overwrite before all have called.
+  __device__ void Load(const Bf16* rows) {
+    const Bf16* const mine = rows + WarpOfBlock() * kTileSide * kRowStride<kSize>;
+    for (int i = 0; i < kTiles; ++i) {
+      wmma::load_matrix_sync(at[i], Raw(mine + i * kTileSide), kRowStride<kSize>);
+    }
+  }
+  // to[16 x 16] = these rows x 16 other rows^T, whose first one is given.
+  __device__ void Times(const Bf16* others, float* to, int stride) const {
+    Accumulator sum;
+    wmma::fill_fragment(sum, 0.0f);
+    for (int i = 0; i < kTiles; ++i) {
+      Right<wmma::col_major> right;
+      wmma::load_matrix_sync(right, Raw(others + i * kTileSide), kRowStride<kSize>);
+      wmma::mma_sync(sum, at[i], right, sum);
+    }
+    wmma::store_matrix_sync(to, sum, static_cast<unsigned>(stride), wmma::mem_row_major);
+  }
+};
+
+// What a warp adds up for its 16 rows.
 template <int kSize>
 struct Sums {
-  static constexpr int kTiles = 2 * (kSize / 16);
-  static constexpr int kMine = (kTiles + 3) / 4;
-  Accumulator at[kMine];
+  static constexpr int kTiles = kSize / kTileSide;
+  Accumulator at[kTiles];
 
   __device__ void Clear() {
-    for (int i = 0; i < kMine; ++i) wmma::fill_fragment(at[i], 0.0f);
+    for (int i = 0; i < kTiles; ++i) wmma::fill_fragment(at[i], 0.0f);
   }
-  // += weights[32 x 32] values[32 x size]; transposed: += weights^T values.
-  template <bool kTransposed>
-  __device__ void Add(const Bf16* weights, const Bf16* values) {
-    using Layout = typename Choose<kTransposed, wmma::col_major, wmma::row_major>::Type;
-    for (int i = 0; i < kMine; ++i) {
-      const int tile = Warp() + 4 * i;
-      if (tile >= kTiles) continue;
-      const int row = tile % 2 * 16, column = tile / 2 * 16;
-      for (int k = 0; k < kAttentionRows; k += 16) {
-        Left<Layout> left;
-        Right<wmma::row_major> right;
-        const int from = kTransposed ? k * kAttentionRows + row : row * kAttentionRows + k;
-        wmma::load_matrix_sync(left, Raw(weights + from), kAttentionRows);
-        wmma::load_matrix_sync(right, Raw(values + k * kSize + column), kSize);
-        wmma::mma_sync(at[i], left, right, at[i]);
-      }
+  // += weights[16 x 16] x 16 rows of values, whose first one is given.
+  __device__ void Add(const Bf16* weights, int stride, const Bf16* values) {
+    Left left;
+    wmma::load_matrix_sync(left, Raw(weights), static_cast<unsigned>(stride));
+    for (int i = 0; i < kTiles; ++i) {
+      Right<wmma::row_major> right;
+      wmma::load_matrix_sync(right, Raw(values + i * kTileSide), kRowStride<kSize>);
+      wmma::mma_sync(at[i], left, right, at[i]);
     }
   }
-  __device__ void Load(const float* from) {
-    for (int i = 0; i < kMine; ++i) {
-      const int tile = Warp() + 4 * i;
-      if (tile >= kTiles) continue;
-      wmma::load_matrix_sync(at[i], from + tile % 2 * 16 * kSize + tile / 2 * 16, kSize,
-                             wmma::mem_row_major);
+  // Each row times its factor: `factors` [16 x 16] has it in every column. Which element a thread
+  // holds is unknown, but it is the same one in all fragments of this kind.
+  __device__ void Scale(const float* factors, int stride) {
+    Accumulator factor;
+    wmma::load_matrix_sync(factor, factors, static_cast<unsigned>(stride), wmma::mem_row_major);
+    for (int i = 0; i < kTiles; ++i) {
+      for (int j = 0; j < factor.num_elements; ++j) at[i].x[j] *= factor.x[j];
     }
   }
-  __device__ void Store(float* to) const {
-    for (int i = 0; i < kMine; ++i) {
-      const int tile = Warp() + 4 * i;
-      if (tile >= kTiles) continue;
-      wmma::store_matrix_sync(to + tile % 2 * 16 * kSize + tile / 2 * 16, at[i], kSize,
+  // To memory, a row times its lanes' factor where it is wanted; through `scratch` [16 x 16].
+  __device__ void Store(float* scratch, int scratch_stride, float factor, bool wanted, Bf16* row) {
+    for (int i = 0; i < kTiles; ++i) {
+      wmma::store_matrix_sync(scratch, at[i], static_cast<unsigned>(scratch_stride),
                               wmma::mem_row_major);
+      __syncwarp();
+      const float* const from = scratch + RowOfLane() * scratch_stride + HalfOfLane() * 8;
+      Bf16x8 octet;
+      for (int j = 0; j < 8; ++j) octet.at[j] = ToBf16(from[j] * factor);
+      if (wanted) *reinterpret_cast<Bf16x8*>(row + i * kTileSide + HalfOfLane() * 8) = octet;
+      __syncwarp();
     }
   }
 };
 
 }  // namespace tiles
-
-// Rows [first, first + 32) of a [32 x size] tile of floats to memory, those before `context`.
-template <int kSize>
-__device__ void StoreRows(const float* from, std::int64_t first, std::int64_t context, Bf16* to,
-                          std::int64_t stride) {
-  for (int i = static_cast<int>(threadIdx.x); i < kAttentionRows * kSize; i += kAttentionThreads) {
-    const int row = i / kSize, column = i % kSize;
-    if (first + row < context) to[(first + row) * stride + column] = ToBf16(from[i]);
-  }
-}
 
 // Calls launch(Size<size of a head>).
 template <int kSize>

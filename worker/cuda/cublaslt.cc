@@ -1,8 +1,7 @@
 #include "worker/cuda/cublaslt.h"
 
-#include <dlfcn.h>
-
 #include <cstdio>
+#include <utility>
 #include <vector>
 
 #include "worker/cuda/cublaslt_abi.h"
@@ -19,34 +18,6 @@ std::int32_t ComplainOfStatus(MusterCudaText message, const char* call, int stat
   char why[64];
   std::snprintf(why, sizeof why, "cuBLASLt returned status %d", status);
   return Complain(message, call, why);
-}
-
-// What a shape is, as far as algorithms care.
-struct ProductShape {
-  std::int64_t m = 0, n = 0, k = 0, a_stride = 0, b_stride = 0, c_stride = 0;
-  bool a_transposed = false, b_transposed = false, is_float = false, accumulate = false;
-  Epilogue epilogue = Epilogue::kNone;
-};
-bool Same(const ProductShape& x, const ProductShape& y) {
-  return x.m == y.m && x.n == y.n && x.k == y.k && x.a_stride == y.a_stride &&
-         x.b_stride == y.b_stride && x.c_stride == y.c_stride && x.a_transposed == y.a_transposed &&
-         x.b_transposed == y.b_transposed && x.is_float == y.is_float &&
-         x.accumulate == y.accumulate && x.epilogue == y.epilogue;
-}
-ProductShape ShapeOf(const Product& p) {
-  ProductShape shape;
-  shape.m = p.m;
-  shape.n = p.n;
-  shape.k = p.k;
-  shape.a_stride = p.a.stride;
-  shape.b_stride = p.b.stride;
-  shape.c_stride = p.stride;
-  shape.a_transposed = p.a.transposed;
-  shape.b_transposed = p.b.transposed;
-  shape.is_float = p.c_float != nullptr;
-  shape.accumulate = p.accumulate;
-  shape.epilogue = p.epilogue;
-  return shape;
 }
 
 std::uint32_t EpilogueCode(Epilogue epilogue) {
@@ -67,14 +38,19 @@ struct ProductPlan {
   ProductShape shape;
   void *desc = nullptr, *left = nullptr, *right = nullptr, *out = nullptr;
   cublaslt::Algorithm algorithm{};
+  AlgorithmNumbers numbers;
 };
 
 // cuBLASLt's matrices lie by columns, so it is asked for the transpose, c^T = b^T a^T: its left
 // matrix is our b, its right one our a, and a row of ours is a column there.
 class CublasLt final : public Multiplier {
  public:
-  CublasLt(const Functions& call, void* handle, void* workspace)
-      : call_(call), handle_(handle), workspace_(workspace) {}
+  CublasLt(const Functions& call, void* handle, CublasLtOptions options)
+      : call_(call),
+        handle_(handle),
+        workspace_(options.workspace),
+        table_(std::move(options.table)),
+        timer_(std::move(options.timer)) {}
   ~CublasLt() override {
     for (const ProductPlan& plan : plans_) Release(plan);
     (void)call_.Destroy(handle_);
@@ -82,19 +58,17 @@ class CublasLt final : public Multiplier {
 
   std::int32_t Multiply(void* stream, const Product& p, MusterCudaText message) override {
     if (const char* wrong = CheckProduct(p)) return Complain(message, "matrix product", wrong);
-    const ProductPlan* const plan = Find(ShapeOf(p), message);
+    const ProductPlan* const plan = Find(stream, p, message);
     if (plan == nullptr) return 1;
     if (!SetPointers(*plan, p)) return Complain(message, "cublasLtMatmul", "no pointer was taken");
-    const float one = 1, beta = p.accumulate ? 1.0f : 0.0f;
-    void* const c = p.c != nullptr ? static_cast<void*>(p.c) : p.c_float;
-    const int status =
-        call_.Matmul(handle_, plan->desc, &one, p.b.data, plan->left, p.a.data, plan->right, &beta,
-                     c, plan->out, c, plan->out, &plan->algorithm, workspace_,
-                     static_cast<std::size_t>(kCublasLtWorkspace), stream);
+    const int status = Enqueue(*plan, plan->algorithm, stream, p);
     return status == cublaslt::kSuccess ? 0 : ComplainOfStatus(message, "cublasLtMatmul", status);
   }
 
   std::int64_t version() const override { return static_cast<std::int64_t>(call_.GetVersion()); }
+  void AddChoices(ProductTable& table) const override {
+    for (const ProductPlan& plan : plans_) table.choices.push_back({plan.shape, plan.numbers});
+  }
 
  private:
   void Release(const ProductPlan& plan) {
@@ -102,6 +76,15 @@ class CublasLt final : public Multiplier {
       if (layout != nullptr) (void)call_.MatrixLayoutDestroy(layout);
     }
     if (plan.desc != nullptr) (void)call_.MatmulDescDestroy(plan.desc);
+  }
+
+  int Enqueue(const ProductPlan& plan, const cublaslt::Algorithm& algorithm, void* stream,
+              const Product& p) {
+    const float one = 1, beta = p.accumulate ? 1.0f : 0.0f;
+    void* const c = p.c != nullptr ? static_cast<void*>(p.c) : p.c_float;
+    return call_.Matmul(handle_, plan.desc, &one, p.b.data, plan.left, p.a.data, plan.right, &beta,
+                        c, plan.out, c, plan.out, &algorithm, workspace_,
+                        static_cast<std::size_t>(kCublasLtWorkspace), stream);
   }
 
   template <typename T>
@@ -118,13 +101,16 @@ class CublasLt final : public Multiplier {
   }
 
   // The plan of a shape, made on its first product. A handful of shapes: no search to speak of.
-  const ProductPlan* Find(const ProductShape& shape, MusterCudaText message) {
+  const ProductPlan* Find(void* stream, const Product& p, MusterCudaText message) {
+    const ProductShape shape = ShapeOf(p);
     for (const ProductPlan& plan : plans_) {
       if (Same(plan.shape, shape)) return &plan;
     }
     ProductPlan plan;
     plan.shape = shape;
-    if (Describe(plan, message) != 0 || Choose(plan, message) != 0) {
+    const bool made = Describe(plan, message) == 0 && Choose(plan, message) == 0 &&
+                      (timer_ == nullptr || ChooseByTime(plan, stream, p, message) == 0);
+    if (!made) {
       Release(plan);
       return nullptr;
     }
@@ -188,95 +174,136 @@ class CublasLt final : public Multiplier {
            set(cublaslt::kAlignmentC, alignment) && set(cublaslt::kAlignmentD, alignment);
   }
 
-  std::int32_t Choose(ProductPlan& plan, MusterCudaText message) {
+  // The first ones that the heuristic names; one at least, or it is said why.
+  std::int32_t Ask(const ProductPlan& plan, std::vector<cublaslt::Heuristic>& found,
+                   MusterCudaText message) {
     void* preference = nullptr;
     int status = call_.MatmulPreferenceCreate(&preference);
     if (status != cublaslt::kSuccess) {
       return ComplainOfStatus(message, "cublasLtMatmulPreferenceCreate", status);
     }
-    cublaslt::Heuristic found{};
     int count = 0;
     const bool preferred = Prefer(preference);
     if (preferred) {
       status = call_.MatmulAlgoGetHeuristic(handle_, plan.desc, plan.left, plan.right, plan.out,
-                                            plan.out, preference, 1, &found, &count);
+                                            plan.out, preference, static_cast<int>(found.size()),
+                                            found.data(), &count);
     }
     (void)call_.MatmulPreferenceDestroy(preference);
     if (!preferred) {
       return Complain(message, "cublasLtMatmulPreferenceSetAttribute", "an attribute was refused");
     }
-    if (status != cublaslt::kSuccess || count < 1 || found.state != cublaslt::kSuccess) {
+    if (status == cublaslt::kSuccess && count >= 1 && found[0].state == cublaslt::kSuccess) {
+      found.resize(static_cast<std::size_t>(count));
+      return 0;
+    }
+    char why[160];
+    std::snprintf(why, sizeof why, "no algorithm for m %lld, n %lld, k %lld (status %d, %d found)",
+                  static_cast<long long>(plan.shape.m), static_cast<long long>(plan.shape.n),
+                  static_cast<long long>(plan.shape.k), status, count);
+    return Complain(message, "cublasLtMatmulAlgoGetHeuristic", why);
+  }
+
+  bool ReadNumbers(const cublaslt::Algorithm& algorithm, AlgorithmNumbers& numbers) {
+    for (int i = 0; i < AlgorithmNumbers::kCount; ++i) {
+      std::uint16_t narrow = 0;
+      const bool is_short = i >= cublaslt::kFirstShortAttribute;
+      void* const to = is_short ? static_cast<void*>(&narrow) : &numbers.at[i];
+      const std::size_t size = is_short ? sizeof narrow : sizeof numbers.at[i];
+      std::size_t written = 0;
+      const int status = call_.MatmulAlgoConfigGetAttribute(&algorithm, i, to, size, &written);
+      if (status != cublaslt::kSuccess || written != size) return false;
+      if (is_short) numbers.at[i] = narrow;
+    }
+    return true;
+  }
+
+  // The algorithm that has these numbers; the library's word that it can make the product.
+  int Build(const ProductPlan& plan, const AlgorithmNumbers& numbers,
+            cublaslt::Algorithm& algorithm) {
+    constexpr int k16 = cublaslt::kBfloat16, k32 = cublaslt::kFloat32;
+    const int out = plan.shape.is_float ? k32 : k16;
+    int status = call_.MatmulAlgoInit(handle_, cublaslt::kComputeFloat32, k32, k16, k16, out, out,
+                                      static_cast<int>(numbers.at[0]), &algorithm);
+    for (int i = cublaslt::kFirstSetAttribute; i < AlgorithmNumbers::kCount; ++i) {
+      if (status != cublaslt::kSuccess) return status;
+      const auto narrow = static_cast<std::uint16_t>(numbers.at[i]);
+      const bool is_short = i >= cublaslt::kFirstShortAttribute;
+      const void* const from = is_short ? static_cast<const void*>(&narrow) : &numbers.at[i];
+      status = call_.MatmulAlgoConfigSetAttribute(&algorithm, i, from,
+                                                  is_short ? sizeof narrow : sizeof numbers.at[i]);
+    }
+    if (status != cublaslt::kSuccess) return status;
+    cublaslt::Heuristic checked{};
+    status = call_.MatmulAlgoCheck(handle_, plan.desc, plan.left, plan.right, plan.out, plan.out,
+                                   &algorithm, &checked);
+    if (status != cublaslt::kSuccess) return status;
+    const bool fits = checked.workspace <= static_cast<std::size_t>(kCublasLtWorkspace);
+    return checked.state != cublaslt::kSuccess ? checked.state : fits ? 0 : cublaslt::kNoRoom;
+  }
+
+  // Without a clock: the table's, or the first that the heuristic names.
+  std::int32_t Choose(ProductPlan& plan, MusterCudaText message) {
+    if (const AlgorithmNumbers* const listed = table_.Find(plan.shape)) {
+      plan.numbers = *listed;
+      const int status = Build(plan, *listed, plan.algorithm);
+      if (status == cublaslt::kSuccess) return 0;
       char why[160];
       std::snprintf(why, sizeof why,
-                    "no algorithm for m %lld, n %lld, k %lld (status %d, %d found)",
-                    static_cast<long long>(plan.shape.m), static_cast<long long>(plan.shape.n),
-                    static_cast<long long>(plan.shape.k), status, count);
-      return Complain(message, "cublasLtMatmulAlgoGetHeuristic", why);
+                    "cuBLASLt refuses its algorithm %u for m %lld, n %lld, k %lld (status %d)",
+                    static_cast<unsigned>(listed->at[0]), static_cast<long long>(plan.shape.m),
+                    static_cast<long long>(plan.shape.n), static_cast<long long>(plan.shape.k),
+                    status);
+      return Complain(message, "the table of matrix products", why);
     }
-    plan.algorithm = found.algorithm;
+    std::vector<cublaslt::Heuristic> found(1);
+    if (Ask(plan, found, message) != 0) return 1;
+    plan.algorithm = found[0].algorithm;
+    // Only a table wants them.
+    (void)ReadNumbers(plan.algorithm, plan.numbers);
     return 0;
+  }
+
+  // What is timed is built from its numbers, as a table's reader will.
+  std::int32_t ChooseByTime(ProductPlan& plan, void* stream, const Product& p,
+                            MusterCudaText message) {
+    constexpr std::size_t kCandidates = 32;
+    std::vector<cublaslt::Heuristic> found(kCandidates);
+    if (Ask(plan, found, message) != 0) return 1;
+    if (!SetPointers(plan, p)) return Complain(message, "cublasLtMatmul", "no pointer was taken");
+    double best = -1;
+    for (const cublaslt::Heuristic& candidate : found) {
+      AlgorithmNumbers numbers;
+      cublaslt::Algorithm algorithm{};
+      if (candidate.state != cublaslt::kSuccess || !ReadNumbers(candidate.algorithm, numbers) ||
+          Build(plan, numbers, algorithm) != cublaslt::kSuccess) {
+        continue;
+      }
+      const double mine =
+          timer_->Milliseconds(stream, [&] { return Enqueue(plan, algorithm, stream, p); });
+      if (mine < 0 || (best >= 0 && mine >= best)) continue;
+      best = mine;
+      plan.algorithm = algorithm;
+      plan.numbers = numbers;
+    }
+    return best >= 0 ? 0 : Complain(message, "cuBLASLt", "no candidate could be timed");
   }
 
   const Functions call_;
   void* const handle_;
   void* const workspace_;
+  const ProductTable table_;
+  const std::unique_ptr<ProductTimer> timer_;
   std::vector<ProductPlan> plans_;
 };
 
-template <typename F>
-bool FindFunction(void* library, const char* name, F& function, const char*& missing) {
-  function = reinterpret_cast<F>(dlsym(library, name));
-  if (function == nullptr && missing == nullptr) missing = name;
-  return function != nullptr;
-}
-
-// Null, or the name of a function that the library lacks.
-const char* FindFunctions(void* library, Functions& f) {
-  const char* missing = nullptr;
-  FindFunction(library, "cublasLtGetVersion", f.GetVersion, missing);
-  FindFunction(library, "cublasLtCreate", f.Create, missing);
-  FindFunction(library, "cublasLtDestroy", f.Destroy, missing);
-  FindFunction(library, "cublasLtMatmulDescCreate", f.MatmulDescCreate, missing);
-  FindFunction(library, "cublasLtMatmulDescDestroy", f.MatmulDescDestroy, missing);
-  FindFunction(library, "cublasLtMatmulDescSetAttribute", f.MatmulDescSetAttribute, missing);
-  FindFunction(library, "cublasLtMatrixLayoutCreate", f.MatrixLayoutCreate, missing);
-  FindFunction(library, "cublasLtMatrixLayoutDestroy", f.MatrixLayoutDestroy, missing);
-  FindFunction(library, "cublasLtMatmulPreferenceCreate", f.MatmulPreferenceCreate, missing);
-  FindFunction(library, "cublasLtMatmulPreferenceDestroy", f.MatmulPreferenceDestroy, missing);
-  FindFunction(library, "cublasLtMatmulPreferenceSetAttribute", f.MatmulPreferenceSetAttribute,
-               missing);
-  FindFunction(library, "cublasLtMatmulAlgoGetHeuristic", f.MatmulAlgoGetHeuristic, missing);
-  FindFunction(library, "cublasLtMatmul", f.Matmul, missing);
-  return missing;
-}
-
 }  // namespace
 
-std::unique_ptr<Multiplier> MakeCublasLt(const CublasLtOptions& options, MusterCudaText message) {
-  void* const library = dlopen(options.library, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    const char* const why = dlerror();
-    Complain(message, "cuBLASLt", why != nullptr ? why : options.library);
-    return nullptr;
-  }
-  Functions call;
+std::unique_ptr<Multiplier> MakeCublasLt(CublasLtOptions options, MusterCudaText message) {
   void* handle = nullptr;
-  char why[256] = "";
-  if (const char* missing = FindFunctions(library, call)) {
-    std::snprintf(why, sizeof why, "%s has no function %s", options.library, missing);
-  } else if (const std::size_t version = call.GetVersion();
-             version < static_cast<std::size_t>(kCublasLtOldest)) {
-    std::snprintf(why, sizeof why, "%s has version %zu, %lld or newer is needed", options.library,
-                  version, static_cast<long long>(kCublasLtOldest));
-  } else if (const int status = call.Create(&handle); status != cublaslt::kSuccess) {
-    std::snprintf(why, sizeof why, "cublasLtCreate returned status %d", status);
-  }
-  if (why[0] != '\0') {
-    Complain(message, "cuBLASLt", why);
-    (void)dlclose(library);
-    return nullptr;
-  }
-  return std::make_unique<CublasLt>(call, handle, options.workspace);
+  Functions call;
+  if (cublaslt::Load(options.library, call, &handle, message) != 0) return nullptr;
+  return std::make_unique<CublasLt>(call, handle, std::move(options));
 }
 
 }  // namespace muster::cuda

@@ -8,10 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "worker/cuda/module.h"
+
 namespace muster::cuda::cublaslt {
 
 // cublasStatus_t
 inline constexpr int kSuccess = 0;
+inline constexpr int kNoRoom = 15;  // not supported: it wants more workspace than there is
 
 // cudaDataType and cublasComputeType_t
 inline constexpr int kFloat32 = 0;
@@ -43,6 +46,11 @@ inline constexpr int kAlignmentA = 5;        // uint32 each
 inline constexpr int kAlignmentB = 6;
 inline constexpr int kAlignmentC = 7;
 inline constexpr int kAlignmentD = 8;
+
+// cublasLtMatmulAlgoConfigAttributes_t are counted from 0; the first, the algorithm's id, is only set
+// when it is made, and the last two are of 16 bits.
+inline constexpr int kFirstSetAttribute = 1;
+inline constexpr int kFirstShortAttribute = 7;
 
 // cublasLtReductionScheme_t: parts of k may be summed in the type of the computation, beside k in
 // one piece.
@@ -80,10 +88,21 @@ struct Functions {
   int (*MatmulAlgoGetHeuristic)(void* handle, void* desc, void* a, void* b, void* c, void* d,
                                 void* preference, int requested, Heuristic* results,
                                 int* returned) = nullptr;
+  int (*MatmulAlgoInit)(void* handle, int compute_type, int scale_type, int a_type, int b_type,
+                        int c_type, int d_type, int id, Algorithm* algorithm) = nullptr;
+  int (*MatmulAlgoConfigSetAttribute)(Algorithm* algorithm, int attribute, const void* value,
+                                      std::size_t size) = nullptr;
+  int (*MatmulAlgoConfigGetAttribute)(const Algorithm* algorithm, int attribute, void* value,
+                                      std::size_t size, std::size_t* written) = nullptr;
+  int (*MatmulAlgoCheck)(void* handle, void* desc, void* a, void* b, void* c, void* d,
+                         const Algorithm* algorithm, Heuristic* result) = nullptr;
   int (*Matmul)(void* handle, void* desc, const void* alpha, const void* a, void* a_layout,
                 const void* b, void* b_layout, const void* beta, const void* c, void* c_layout,
                 void* d, void* d_layout, const Algorithm* algorithm, void* workspace,
                 std::size_t workspace_size, void* stream) = nullptr;
 };
+
+// Opens the library and makes a handle. 0, or 1 and a sentence.
+std::int32_t Load(const char* library, Functions& call, void** handle, MusterCudaText message);
 
 }  // namespace muster::cuda::cublaslt

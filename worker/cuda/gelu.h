@@ -1,7 +1,8 @@
 // exp and GELU (tanh form) without a library's functions: the bits of worker/kernels/math.h and of
 // its gelu and gelu_backward, for floats.
 //
-// Needs a compiler that fuses no product with a sum. Thread rule: pure functions.
+// For those bits the compiler must fuse no product with a sum; where it does (attention's kernels)
+// results are as good and may differ in their last place. Thread rule: pure functions.
 #pragma once
 
 #include <cstdint>

@@ -104,7 +104,7 @@ void BlockBackward(GptPass& pass, std::int32_t layer) {
 
   Through(pass, index(GptTensor::kAttentionWeight), {width, width}, b.attended, memory.branch,
           memory.d_norm);
-  pass.Launched("attention_backward", LaunchAttentionBackward(pass.stream, pass.AttentionOf(b)));
+  pass.AttendBackward(b);
   MakeNormAgain(pass, index(GptTensor::kNorm1Gain), norm1, b.norm1, b.mean1, b.rstd1);
   Through(pass, index(GptTensor::kQkvWeight), {width, 3 * width}, b.norm1, memory.d_qkv,
           memory.d_norm);
@@ -122,10 +122,11 @@ void Backward(GptPass& pass) {
     BlockBackward(pass, layer);
   }
   TokenRows order;
-  order.distinct = static_cast<std::int32_t>(pass.order.words().size());
-  order.words = memory.order_words;
-  order.starts = memory.order_starts;
-  order.rows = memory.order_rows;
+  order.most = pass.shape.rows < pass.shape.vocabulary ? pass.shape.rows : pass.shape.vocabulary;
+  order.distinct = &memory.in.numbers->distinct;
+  order.words = memory.in.words;
+  order.starts = memory.in.starts;
+  order.rows = memory.in.rows;
   pass.Launched("embedding_backward",
                 LaunchEmbeddingBackward(pass.stream, pass.EmbeddingOf(), order, memory.d_residual,
                                         memory.d_words, memory.d_matrix));

@@ -1,5 +1,6 @@
 #include "worker/cuda/context.h"
 #include "worker/cuda/gpt_engine.h"
+#include "worker/cuda/gpt_graphs.h"
 
 namespace muster::cuda {
 namespace {
@@ -76,7 +77,7 @@ void BlockForward(GptPass& pass, std::int32_t layer) {
   const auto index = [&](GptTensor tensor) { return BlockTensorIndex(layer, tensor); };
 
   Linear(pass, index(GptTensor::kQkvWeight), b.norm1, width, 3 * width, b.qkv);
-  pass.Launched("attention", LaunchAttention(pass.stream, pass.AttentionOf(b)));
+  pass.Attend(b);
   Linear(pass, index(GptTensor::kAttentionWeight), b.attended, width, width, branch);
   Norm(pass, index(GptTensor::kNorm2Gain), b.input, branch, 1 + 2 * layer, b.middle,
        {b.norm2, b.mean2, b.rstd2});
@@ -112,7 +113,7 @@ void HeadChunk(GptPass& pass, std::int64_t first, std::int64_t rows, float scale
   loss.vocabulary = shape.vocabulary;
   loss.stride = shape.padded;
   loss.context = shape.context;
-  loss.tokens = memory.tokens;
+  loss.tokens = memory.in.tokens;
   loss.logits = memory.logits;
   loss.scale = scale;
   loss.losses = memory.losses;
@@ -147,7 +148,7 @@ Embedding GptPass::EmbeddingOf() const {
   e.batch = shape.batch;
   e.context = shape.context;
   e.width = shape.width;
-  e.tokens = memory.tokens;
+  e.tokens = memory.in.tokens;
   e.words = tensor(kTokenTensor);
   e.positions = tensor(kPositionTensor);
   e.dropout = DropoutOf(0);
@@ -177,8 +178,21 @@ void GptPass::Multiply(const Product& product) {
   if (failed == 0) failed = multiplier.Multiply(stream, product, message);
 }
 
+void GptPass::Attend(const GptBuffers::Block& b) {
+  if (failed == 0) failed = attention.Forward(stream, AttentionOf(b), message);
+}
+
+void GptPass::AttendBackward(const GptBuffers::Block& b) {
+  if (failed == 0) failed = attention.Backward(stream, AttentionOf(b), message);
+}
+
 void GptPass::Finish(std::int32_t tensor, const float* gradient) {
-  if (failed != 0 || finished(user, tensor, gradient, shape.size(tensor)) == 0) return;
+  if (failed != 0) return;
+  if (recorder != nullptr) {
+    failed = recorder->Finish({tensor, gradient}, message);
+    return;
+  }
+  if (finished(user, tensor, gradient, shape.size(tensor)) == 0) return;
   failed = Complain(message, "a finished gradient", "its receiver ended the slot");
 }
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "worker/cuda/cublaslt.h"
+#include "worker/cuda/cudnn_attention.h"
 #include "worker/cuda/slot_sums.h"
 
 namespace muster::cuda {
@@ -79,6 +80,15 @@ void CutBackward(Knife& knife, const GptShape& shape, GptBuffers& all) {
 
 }  // namespace
 
+cudnn::AttentionShape AttentionShapeOf(const MusterCudaGptConfig& c) {
+  cudnn::AttentionShape shape;
+  shape.batch = c.batch;
+  shape.context = c.context;
+  shape.heads = c.heads;
+  shape.width = c.width;
+  return shape;
+}
+
 std::int32_t CheckGptConfig(const MusterCudaGptConfig& c, MusterCudaText message) {
   struct Count {
     const char* field;
@@ -114,6 +124,15 @@ std::int32_t CheckGptConfig(const MusterCudaGptConfig& c, MusterCudaText message
   if (c.products != MUSTER_CUDA_PRODUCTS_OWN && c.products != MUSTER_CUDA_PRODUCTS_CUBLASLT) {
     return Refuse(message, "products", c.products, "0 (own kernels) or 1 (cuBLASLt)");
   }
+  if (c.products == MUSTER_CUDA_PRODUCTS_OWN && (c.table != nullptr || c.tune != 0)) {
+    return Refuse(message, "products", c.products, "1 (cuBLASLt) with a table of algorithms");
+  }
+  if (c.attention != MUSTER_CUDA_ATTENTION_OWN && c.attention != MUSTER_CUDA_ATTENTION_CUDNN) {
+    return Refuse(message, "attention", c.attention, "0 (own kernels) or 1 (cuDNN)");
+  }
+  if (c.attention == MUSTER_CUDA_ATTENTION_CUDNN && CheckShape(AttentionShapeOf(c)) != nullptr) {
+    return Refuse(message, "context", c.context, "a multiple of 128 with the attention of cuDNN");
+  }
   return 0;
 }
 
@@ -144,16 +163,28 @@ GptShape::GptShape(const MusterCudaGptConfig& c)
   append(width);
 }
 
+SlotInputs CutSlotInputs(const GptShape& shape, void* base) {
+  Knife knife(base);
+  SlotInputs in;
+  knife.Cut(in.numbers, 1);
+  knife.Cut(in.tokens, shape.batch * (shape.context + 1));
+  in.forward_bytes = knife.used();
+  knife.Cut(in.rows, shape.rows);
+  knife.Cut(in.starts, shape.rows + 1);
+  knife.Cut(in.words, shape.rows);
+  in.bytes = knife.used();
+  return in;
+}
+
 GptBuffers CutGptBuffers(const MusterCudaGptConfig& config, void* base) {
   const GptShape shape(config);
   const std::int64_t stream = shape.rows * shape.width;
   Knife knife(base);
   GptBuffers all;
   knife.Cut(all.weights, shape.parameters() + (shape.padded - shape.vocabulary) * shape.width);
-  knife.Cut(all.tokens, shape.batch * (shape.context + 1));
-  knife.Cut(all.order_rows, shape.rows);
-  knife.Cut(all.order_starts, shape.rows + 1);
-  knife.Cut(all.order_words, shape.rows);
+  void* inputs = nullptr;
+  knife.CutBytes(inputs, CutSlotInputs(shape, nullptr).bytes);
+  all.in = CutSlotInputs(shape, inputs);
   knife.Cut(all.embedded, stream);
   GptBuffers::Block shared;
   if (shape.recompute >= 1) knife.Cut(shared.gelu, 4 * stream);
@@ -177,6 +208,9 @@ GptBuffers CutGptBuffers(const MusterCudaGptConfig& config, void* base) {
   knife.Cut(all.losses, shape.rows);
   if (config.products == MUSTER_CUDA_PRODUCTS_CUBLASLT) {
     knife.CutBytes(all.workspace, kCublasLtWorkspace);
+  }
+  if (config.attention == MUSTER_CUDA_ATTENTION_CUDNN) {
+    knife.CutBytes(all.attention_workspace, CudnnWorkspace(AttentionShapeOf(config)));
   }
   all.bytes = knife.used();
   return all;

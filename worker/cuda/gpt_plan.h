@@ -10,9 +10,13 @@
 #include <vector>
 
 #include "worker/cuda/bf16.h"
+#include "worker/cuda/cudnn_graph.h"
 #include "worker/cuda/module.h"
+#include "worker/cuda/slot_random.h"
 
 namespace muster::cuda {
+
+cudnn::AttentionShape AttentionShapeOf(const MusterCudaGptConfig& config);
 
 // 0, or 1 and a sentence that names field, value and what is allowed.
 std::int32_t CheckGptConfig(const MusterCudaGptConfig& config, MusterCudaText message);
@@ -61,6 +65,24 @@ struct GptShape {
   }
 };
 
+// What a slot is given beside the weights. It lies alike on the host and on the device, in one piece,
+// so one copy brings it there; kernels read it there, so the same launches fit every slot.
+struct SlotInputs {
+  struct Numbers {
+    DropoutKey dropout;
+    std::int32_t distinct = 0;  // tokens in the order
+    std::int32_t unused = 0;
+  };
+  Numbers* numbers = nullptr;
+  std::int32_t* tokens = nullptr;  // batch x (context + 1)
+  std::int64_t forward_bytes = 0;  // up to here a forward pass needs them
+  // token_order.h
+  std::int32_t *rows = nullptr, *starts = nullptr, *words = nullptr;
+  std::int64_t bytes = 0;
+};
+// With a null base it only counts. The base starts on 256 bytes.
+SlotInputs CutSlotInputs(const GptShape& shape, void* base);
+
 struct GptBuffers {
   // What the way back needs of one block. Where it is made again, blocks share one place.
   struct Block {
@@ -73,8 +95,7 @@ struct GptBuffers {
   };
   std::vector<Block> blocks;
   Bf16* weights = nullptr;  // the copy
-  std::int32_t *tokens = nullptr, *order_rows = nullptr, *order_starts = nullptr,
-               *order_words = nullptr;
+  SlotInputs in;
   Bf16* embedded = nullptr;
   Bf16* last = nullptr;  // the last block's output
   Bf16* final_norm = nullptr;
@@ -85,9 +106,10 @@ struct GptBuffers {
   float *d_residual = nullptr, *d_dot = nullptr;
   // Gradients of tensors: the ones in work, and the token embedding until the end.
   float *d_matrix = nullptr, *d_vector = nullptr, *d_vector2 = nullptr, *d_words = nullptr;
-  float* scratch = nullptr;   // of sums over rows
-  double* losses = nullptr;   // a row each
-  void* workspace = nullptr;  // cuBLASLt's; null without it
+  float* scratch = nullptr;             // of sums over rows
+  double* losses = nullptr;             // a row each
+  void* workspace = nullptr;            // cuBLASLt's; null without it
+  void* attention_workspace = nullptr;  // cuDNN's; null without it
   std::int64_t bytes = 0;
 };
 // With a null base it only counts. The base starts on 256 bytes.

@@ -9,6 +9,7 @@ constexpr int kEmbeddingThreads = 128;
 
 // A block a row, a thread four columns at a time.
 __global__ void EmbedKernel(Embedding e, Bf16* out) {
+  e.dropout = WithKey(e.dropout);
   const std::int64_t row = blockIdx.x;
   const std::int64_t position = row % e.context;
   const std::int64_t token = e.tokens[row / e.context * (e.context + 1) + position];
@@ -33,8 +34,11 @@ __device__ void AddRow(const Embedding& e, const float* d, std::int64_t row, std
   for (int j = 0; j < 4; ++j) sum[j] += x[j];
 }
 
-// A block a distinct token: its rows one after the other.
+// A block a distinct token: its rows one after the other. There are more blocks than tokens: how many
+// are needed is not known when a graph is made.
 __global__ void WordsKernel(Embedding e, TokenRows order, const float* d, float* d_words) {
+  if (static_cast<std::int64_t>(blockIdx.x) >= *order.distinct) return;
+  e.dropout = WithKey(e.dropout);
   const std::int32_t first = order.starts[blockIdx.x], end = order.starts[blockIdx.x + 1];
   float* const to = d_words + order.words[blockIdx.x] * e.width;
   for (std::int64_t i = threadIdx.x * 4; i < e.width; i += blockDim.x * 4) {
@@ -47,6 +51,7 @@ __global__ void WordsKernel(Embedding e, TokenRows order, const float* d, float*
 
 // A block a position: the samples of the batch one after the other.
 __global__ void PositionsKernel(Embedding e, const float* d, float* d_positions) {
+  e.dropout = WithKey(e.dropout);
   const std::int64_t position = blockIdx.x;
   for (std::int64_t i = threadIdx.x * 4; i < e.width; i += blockDim.x * 4) {
     float sum[4] = {0, 0, 0, 0};
@@ -66,8 +71,7 @@ cudaError_t LaunchEmbeddingBackward(cudaStream_t stream, const Embedding& e, con
   const cudaError_t error =
       Launch(PositionsKernel, Blocks(kEmbeddingThreads, e.context), stream, e, d, d_positions);
   if (error != cudaSuccess) return error;
-  return Launch(WordsKernel, Blocks(kEmbeddingThreads, order.distinct), stream, e, order, d,
-                d_words);
+  return Launch(WordsKernel, Blocks(kEmbeddingThreads, order.most), stream, e, order, d, d_words);
 }
 
 }  // namespace muster::cuda

@@ -60,6 +60,7 @@ __device__ void Norm4(const FusedNorm& n, const float* x, std::int64_t column, f
 }
 
 __global__ void FusedNormKernel(FusedNorm n) {
+  n.dropout = WithKey(n.dropout);
   const WarpRow my = MyWarpRow(n.rows, n.width);
   const std::int64_t row = my.row * n.width;
   const Bf16* const kept = n.branch == nullptr ? n.residual : n.stream;
@@ -115,6 +116,7 @@ __device__ Back4 LoadBack(const FusedNormBackward& n, std::int64_t row, std::int
 }
 
 __global__ void FusedNormBackwardKernel(FusedNormBackward n) {
+  n.dropout = WithKey(n.dropout);
   const WarpRow my = MyWarpRow(n.rows, n.width);
   float scaled = 0, products = 0;
   for (std::int64_t i = my.first; i < my.width; i += 128) {

@@ -20,7 +20,8 @@
 //     SharedMemory<T>() below; never `extern __shared__` itself.
 //   - __nv_bfloat16 through __float2bfloat16_rn and __bfloat162float. Tensor cores through
 //     nvcuda::wmma, 16x16x16, bf16 to float: fill, load, mma, store. Which element of a tile a
-//     thread holds is unknown: what is done to a fragment is done to all of its elements alike.
+//     thread holds is unknown, but it is the same in all fragments of one kind: what is done to a
+//     fragment is done to all of its elements alike, or to each and its like in another one.
 //   - Vector types (float4 and its kin) and __ldg are there. Inline PTX, cooperative groups,
 //     cp.async, textures, __constant__, printf and recursion of launches are not.
 //

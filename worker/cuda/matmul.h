@@ -47,6 +47,8 @@ struct Product {
 // Null, or what is wrong with it.
 const char* CheckProduct(const Product& product);
 
+struct ProductTable;
+
 class Multiplier {
  public:
   virtual ~Multiplier() = default;
@@ -54,6 +56,9 @@ class Multiplier {
   virtual std::int32_t Multiply(void* stream, const Product& product, MusterCudaText message) = 0;
   // Of cuBLASLt, as it numbers itself; 0 of our own kernels.
   virtual std::int64_t version() const { return 0; }
+  // The products so far, and what makes them, as lines of a table (product_table.h); none of our own
+  // kernels.
+  virtual void AddChoices(ProductTable&) const {}
 };
 
 // "CALL: WHY", cut to the message's room; returns 1.

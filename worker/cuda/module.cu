@@ -257,6 +257,9 @@ constexpr MusterCudaModule kModule = {
     CreateGpt,
     DestroyGpt,
     GptProducts,
+    GptTable,
+    GptGraphsOf,
+    GptAttention,
     GptSlot,
     EvaluateGpt};
 

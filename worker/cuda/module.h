@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define MUSTER_CUDA_INTERFACE 4
+#define MUSTER_CUDA_INTERFACE 5
 #define MUSTER_CUDA_ENTRY "muster_cuda_module"
 
 #ifdef __cplusplus
@@ -76,11 +76,20 @@ typedef struct MusterCudaNorm {
 typedef struct MusterCudaGpt MusterCudaGpt;
 #define MUSTER_CUDA_SLOTS_AHEAD 2
 enum { MUSTER_CUDA_PRODUCTS_OWN = 0, MUSTER_CUDA_PRODUCTS_CUBLASLT = 1 };
+// cuDNN is asked for contexts of multiples of this.
+#define MUSTER_CUDA_CUDNN_CONTEXT 128
+enum { MUSTER_CUDA_ATTENTION_OWN = 0, MUSTER_CUDA_ATTENTION_CUDNN = 1 };
 typedef struct MusterCudaGptConfig {
   int32_t layers, heads, width, context, batch, vocabulary;
   int32_t recompute;   // 0: keeps all, 1: makes GELU's output again, 2: the norms' too
   int32_t products;    // who multiplies matrices
+  int32_t attention;   // who computes attention
   int32_t chunk_rows;  // rows of logits that are there at a time
+  int32_t graphs;      // 1: slots are launched as CUDA graphs, where that can be; same bits
+  // With cuBLASLt. A closed text (product_table.h), read while the GPT is made; null: none. tune 1: each
+  // product's algorithm is found by timing, to make a table.
+  const char* table;
+  int32_t tune;
   double dropout;
 } MusterCudaGptConfig;
 
@@ -189,9 +198,18 @@ typedef struct MusterCudaModule {
   void (*gpt_destroy)(MusterCudaGpt* gpt);
   // Who multiplies: cuBLASLt's version as it numbers itself, 0 for our own kernels.
   int64_t (*gpt_products)(const MusterCudaGpt* gpt);
-  // Forward and backward of one slot of batch x (context + 1) tokens, which are read when this
-  // returns. It waits only where MUSTER_CUDA_SLOTS_AHEAD slots before it have not begun on the device.
-  // *device_loss = the sum of the losses in nats, in row order; *counted is of how many tokens.
+  // The table of what makes the products so far; with cuBLASLt.
+  int32_t (*gpt_table)(const MusterCudaGpt* gpt, MusterCudaText table, MusterCudaText message);
+  // How many CUDA graphs passes launch: none before the second pass of a kind, and none where making
+  // them failed; then `why` has a sentence.
+  int32_t (*gpt_graphs)(const MusterCudaGpt* gpt, MusterCudaText why);
+  // Who computes attention, as members must share it: cuDNN with version and engines, empty for our
+  // own kernels. It lives as long as the GPT.
+  const char* (*gpt_attention)(const MusterCudaGpt* gpt);
+  // Forward and backward of one slot of batch x (context + 1) tokens, which have been read when this
+  // returns. Three slots may be in flight; a fourth waits for the first one's inputs to be read.
+  // *device_loss = the sum of the losses in nats, in row order;
+  // *counted is of how many tokens.
   int32_t (*gpt_slot)(MusterCudaGpt* gpt, const float* device_weights, const int32_t* tokens,
                       const MusterCudaSlotKey* key, MusterCudaFinished finished, void* user,
                       double* device_loss, int64_t* counted, MusterCudaText message);

@@ -1,38 +1,34 @@
 #include "worker/cuda/module_gpt.h"
 
+#include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <new>
-#include <vector>
+#include <string>
+#include <utility>
 
 #include "worker/cuda/context.h"
 #include "worker/cuda/cublaslt.h"
+#include "worker/cuda/cudnn_attention.h"
 #include "worker/cuda/gpt_engine.h"
-
-namespace muster::cuda {
-
-// What a slot reads of the host, in page-locked memory of its own: the copy may be made when the
-// device comes round to it, and the caller's memory is free at once.
-struct StagedSlot {
-  std::int32_t* host = nullptr;
-  cudaEvent_t copied = nullptr;
-};
-
-}  // namespace muster::cuda
+#include "worker/cuda/gpt_graphs.h"
+#include "worker/cuda/product_timer.h"
+#include "worker/cuda/slot_staging.h"
+#include "worker/cuda/token_order.h"
 
 struct MusterCudaGpt {
   MusterCudaGpt(MusterCudaContext* on, const MusterCudaGptConfig& c)
-      : context(on), config(c), shape(c) {}
+      : context(on), config(c), shape(c), graphs(c.graphs != 0) {}
   MusterCudaContext* const context;
   const MusterCudaGptConfig config;
   const muster::cuda::GptShape shape;
   void* device = nullptr;
   muster::cuda::GptBuffers memory;
   muster::cuda::TokenOrder order;
-  muster::cuda::StagedSlot staged[MUSTER_CUDA_SLOTS_AHEAD];
-  std::size_t slots = 0;  // that were staged
+  muster::cuda::SlotStaging staging;
   std::unique_ptr<muster::cuda::Multiplier> multiplier;
+  std::unique_ptr<muster::cuda::Attention> attention;
+  muster::cuda::GptGraphs graphs;
 };
 
 namespace muster::cuda {
@@ -55,49 +51,77 @@ std::int32_t TakeMemory(MusterCudaGpt& gpt, MusterCudaText message) {
   });
 }
 
-std::int64_t TokensOf(const GptShape& shape) { return shape.batch * (shape.context + 1); }
-
-std::int32_t TakeStaging(MusterCudaGpt& gpt, MusterCudaText message) {
-  // Tokens, and the order's three vectors at their longest.
-  const std::int64_t words = TokensOf(gpt.shape) + 3 * gpt.shape.rows + 1;
-  std::int32_t failed = 0;
-  for (StagedSlot& staged : gpt.staged) {
-    if (failed == 0) {
-      failed = Do(gpt.context, "cudaMallocHost", message, [&] {
-        return cudaMallocHost(reinterpret_cast<void**>(&staged.host),
-                              static_cast<std::size_t>(words) * sizeof(std::int32_t));
-      });
-    }
-    if (failed == 0) {
-      failed = Do(gpt.context, "cudaEventCreateWithFlags", message,
-                  [&] { return cudaEventCreateWithFlags(&staged.copied, cudaEventDisableTiming); });
-    }
-  }
-  return failed;
+// What a table says at its beginning.
+std::int32_t DescribeHere(const MusterCudaGpt& gpt, ProductTable& here, MusterCudaText message) {
+  cudaDeviceProp properties;
+  const std::int32_t failed = Do(gpt.context, "cudaGetDeviceProperties", message, [&] {
+    return cudaGetDeviceProperties(&properties, gpt.context->ordinal);
+  });
+  if (failed != 0) return failed;
+  here.gpu = properties.name;
+  here.multiprocessors = properties.multiProcessorCount;
+  here.cublaslt = gpt.multiplier->version();
+  here.workspace = kCublasLtWorkspace;
+  return 0;
 }
 
-std::int32_t Prepare(MusterCudaGpt& gpt, MusterCudaText message) {
-  gpt.order.Reserve(gpt.shape.rows);
-  std::int32_t failed = TakeMemory(gpt, message);
-  if (failed == 0) failed = TakeStaging(gpt, message);
-  if (failed != 0) return failed;
-  if (gpt.config.products == MUSTER_CUDA_PRODUCTS_OWN) {
-    gpt.multiplier = MakeOwnMultiplier();
-    return 0;
-  }
+std::int32_t TakeCublasLt(MusterCudaGpt& gpt, const char* table, MusterCudaText message) {
+  constexpr const char* kTable = "the table of matrix products";
   CublasLtOptions options;
   // Packages of Python put it where the loader does not look.
   const char* const named = std::getenv("MUSTER_CUBLASLT_LIB");
   if (named != nullptr && *named != '\0') options.library = named;
   options.workspace = gpt.memory.workspace;
-  gpt.multiplier = MakeCublasLt(options, message);
-  return gpt.multiplier == nullptr ? 1 : 0;
+  if (gpt.config.tune != 0) options.timer = MakeProductTimer();
+  ProductTable listed, here;
+  std::string wrong;
+  if (table != nullptr && !ParseProductTable(table, listed, wrong)) {
+    return Complain(message, kTable, wrong.c_str());
+  }
+  options.table = listed;
+  gpt.multiplier = MakeCublasLt(std::move(options), message);
+  if (gpt.multiplier == nullptr) return 1;
+  if (table == nullptr) return 0;
+  const std::int32_t failed = DescribeHere(gpt, here, message);
+  if (failed != 0) return failed;
+  wrong = WhyNotHere(listed, here);
+  return wrong.empty() ? 0 : Complain(message, kTable, wrong.c_str());
+}
+
+std::int32_t Prepare(MusterCudaGpt& gpt, const char* table, MusterCudaText message) {
+  gpt.order.Reserve(gpt.shape.rows);
+  std::int32_t failed = TakeMemory(gpt, message);
+  if (failed == 0) failed = gpt.staging.Open(*gpt.context, gpt.shape, message);
+  if (failed != 0) return failed;
+  if (gpt.config.products == MUSTER_CUDA_PRODUCTS_OWN) {
+    gpt.multiplier = MakeOwnMultiplier();
+    return 0;
+  }
+  return TakeCublasLt(gpt, table, message);
+}
+
+std::int32_t TakeAttention(MusterCudaGpt& gpt, MusterCudaText message) {
+  if (gpt.config.attention == MUSTER_CUDA_ATTENTION_OWN) {
+    gpt.attention = MakeOwnAttention();
+    return 0;
+  }
+  CudnnOptions options;
+  const char* const named = std::getenv("MUSTER_CUDNN_LIB");
+  if (named != nullptr && *named != '\0') options.library = named;
+  const std::int32_t failed = Do(gpt.context, "cudaDeviceGetAttribute", message, [&] {
+    return cudaDeviceGetAttribute(&options.capability_major, cudaDevAttrComputeCapabilityMajor,
+                                  gpt.context->ordinal);
+  });
+  if (failed != 0) return failed;
+  options.workspace = gpt.memory.attention_workspace;
+  gpt.attention = MakeCudnnAttention(options, AttentionShapeOf(gpt.config), message);
+  return gpt.attention == nullptr ? 1 : 0;
 }
 
 // Tokens come from files: what lies beyond the vocabulary would be read beyond the weights.
 std::int32_t CheckTokens(const GptShape& shape, const std::int32_t* tokens,
                          MusterCudaText message) {
-  for (std::int64_t i = 0; i < TokensOf(shape); ++i) {
+  for (std::int64_t i = 0; i < shape.batch * (shape.context + 1); ++i) {
     if (tokens[i] >= 0 && tokens[i] < shape.vocabulary) continue;
     char why[128];
     std::snprintf(why, sizeof why, "token %lld is %d: allowed is 0 to %lld",
@@ -108,54 +132,25 @@ std::int32_t CheckTokens(const GptShape& shape, const std::int32_t* tokens,
   return 0;
 }
 
-// Copies vectors of the host to the device, one behind the other through a slot's staging.
-class Copier {
- public:
-  Copier(MusterCudaGpt& gpt, MusterCudaText message)
-      : gpt_(gpt), message_(message), staged_(gpt.staged[gpt.slots++ % MUSTER_CUDA_SLOTS_AHEAD]) {
-    // As it was filled the time before.
-    failed_ = Do(gpt.context, "cudaEventSynchronize", message,
-                 [&] { return cudaEventSynchronize(staged_.copied); });
-    next_ = staged_.host;
-  }
-  void Copy(const std::int32_t* from, std::size_t count, std::int32_t* to) {
-    if (failed_ != 0) return;
-    const std::size_t bytes = count * sizeof(std::int32_t);
-    std::memcpy(next_, from, bytes);
-    failed_ = Do(gpt_.context, "cudaMemcpyAsync of tokens", message_, [&] {
-      return cudaMemcpyAsync(to, next_, bytes, cudaMemcpyHostToDevice, gpt_.context->stream);
-    });
-    next_ += count;
-  }
-  std::int32_t End() {
-    if (failed_ != 0) return failed_;
-    return Do(gpt_.context, "cudaEventRecord", message_,
-              [&] { return cudaEventRecord(staged_.copied, gpt_.context->stream); });
-  }
-
- private:
-  MusterCudaGpt& gpt_;
-  const MusterCudaText message_;
-  const StagedSlot& staged_;
-  std::int32_t failed_ = 0;
-  std::int32_t* next_ = nullptr;
-};
-
-// With the order where there is a way back.
-std::int32_t CopyTokens(MusterCudaGpt& gpt, const std::int32_t* tokens, bool with_order,
-                        MusterCudaText message) {
-  Copier copier(gpt, message);
-  copier.Copy(tokens, static_cast<std::size_t>(TokensOf(gpt.shape)), gpt.memory.tokens);
-  if (with_order) {
-    gpt.order.Sort(tokens, gpt.shape.batch, gpt.shape.context);
-    const auto copy = [&](const std::vector<std::int32_t>& from, std::int32_t* to) {
-      copier.Copy(from.data(), from.size(), to);
-    };
-    copy(gpt.order.rows(), gpt.memory.order_rows);
-    copy(gpt.order.starts(), gpt.memory.order_starts);
-    copy(gpt.order.words(), gpt.memory.order_words);
-  }
-  return copier.End();
+// Tokens, and with a key also their order and dropout's key, on their way to the device.
+std::int32_t SendInputs(MusterCudaGpt& gpt, const std::int32_t* tokens,
+                        const MusterCudaSlotKey* key, MusterCudaText message) {
+  const GptShape& shape = gpt.shape;
+  SlotInputs to;
+  std::int32_t failed = CheckTokens(shape, tokens, message);
+  if (failed == 0) failed = Do(gpt.context, "cudaSetDevice", message, [] { return cudaSuccess; });
+  if (failed == 0) failed = gpt.staging.Next(to, message);
+  if (failed != 0) return failed;
+  *to.numbers = {};
+  std::copy_n(tokens, shape.batch * (shape.context + 1), to.tokens);
+  if (key == nullptr) return gpt.staging.Send(gpt.memory.in, to.forward_bytes, message);
+  gpt.order.Sort(tokens, shape.batch, shape.context);
+  to.numbers->dropout = MakeDropoutKey(key->seed, key->step, key->slot);
+  to.numbers->distinct = static_cast<std::int32_t>(gpt.order.words().size());
+  std::copy(gpt.order.rows().begin(), gpt.order.rows().end(), to.rows);
+  std::copy(gpt.order.starts().begin(), gpt.order.starts().end(), to.starts);
+  std::copy(gpt.order.words().begin(), gpt.order.words().end(), to.words);
+  return gpt.staging.Send(gpt.memory.in, to.bytes, message);
 }
 
 }  // namespace
@@ -172,9 +167,12 @@ int32_t CreateGpt(MusterCudaContext* context, const MusterCudaGptConfig* config,
   *out = nullptr;
   const std::int32_t wrong = CheckGptConfig(*config, message);
   if (wrong != 0) return wrong;
-  auto* gpt = new (std::nothrow) MusterCudaGpt(context, *config);
+  MusterCudaGptConfig kept = *config;
+  kept.table = nullptr;  // the caller's, for now only
+  auto* gpt = new (std::nothrow) MusterCudaGpt(context, kept);
   if (gpt == nullptr) return Say("new", cudaErrorMemoryAllocation, message);
-  const std::int32_t failed = Prepare(*gpt, message);
+  std::int32_t failed = Prepare(*gpt, config->table, message);
+  if (failed == 0) failed = TakeAttention(*gpt, message);
   if (failed != 0) {
     DestroyGpt(gpt);
     return failed;
@@ -188,38 +186,53 @@ void DestroyGpt(MusterCudaGpt* gpt) {
   (void)cudaSetDevice(gpt->context->ordinal);
   // Launches may still be reading: freeing waits for them.
   if (gpt->device != nullptr) (void)cudaFree(gpt->device);
-  for (StagedSlot& staged : gpt->staged) {
-    if (staged.host != nullptr) (void)cudaFreeHost(staged.host);
-    if (staged.copied != nullptr) (void)cudaEventDestroy(staged.copied);
-  }
   ForgetLastError();
   delete gpt;
 }
 
 int64_t GptProducts(const MusterCudaGpt* gpt) { return gpt->multiplier->version(); }
 
+int32_t GptTable(const MusterCudaGpt* gpt, MusterCudaText table, MusterCudaText message) {
+  ProductTable made;
+  const std::int32_t failed = DescribeHere(*gpt, made, message);
+  if (failed != 0) return failed;
+  gpt->multiplier->AddChoices(made);
+  const std::string text = ToText(made);
+  if (text.size() >= static_cast<std::size_t>(table.size)) {
+    return Complain(message, "gpt_table", "the text has no room");
+  }
+  std::copy_n(text.c_str(), text.size() + 1, table.text);
+  return 0;
+}
+
+int32_t GptGraphsOf(const MusterCudaGpt* gpt, MusterCudaText why) {
+  if (!gpt->graphs.why().empty()) (void)Complain(why, "CUDA graphs", gpt->graphs.why().c_str());
+  return gpt->graphs.count();
+}
+const char* GptAttention(const MusterCudaGpt* gpt) { return gpt->attention->identity(); }
+
 int32_t GptSlot(MusterCudaGpt* gpt, const float* device_weights, const int32_t* tokens,
                 const MusterCudaSlotKey* key, MusterCudaFinished finished, void* user,
                 double* device_loss, int64_t* counted, MusterCudaText message) {
   const GptShape& shape = gpt->shape;
   *counted = shape.rows;
-  std::int32_t failed = CheckTokens(shape, tokens, message);
-  if (failed == 0) failed = CopyTokens(*gpt, tokens, true, message);
+  const std::int32_t failed = SendInputs(*gpt, tokens, key, message);
   if (failed != 0) return failed;
   GptPass pass{shape,
                gpt->memory,
                *gpt->multiplier,
-               gpt->order,
+               *gpt->attention,
                gpt->context->stream,
                device_weights,
                gpt->config.dropout,
-               *key,
                finished,
                user,
                message};
-  Forward(pass, 1.0f / static_cast<float>(shape.rows));
+  gpt->graphs.Run(GptGraphs::Part::kForward, pass,
+                  [](GptPass& p) { Forward(p, 1.0f / static_cast<float>(p.shape.rows)); });
+  // Its place is the caller's, and another one for each slot in flight: no part of a graph.
   SumLosses(pass, shape.rows, device_loss);
-  Backward(pass);
+  gpt->graphs.Run(GptGraphs::Part::kBackward, pass, Backward);
   return pass.failed;
 }
 
@@ -233,13 +246,11 @@ int32_t EvaluateGpt(MusterCudaGpt* gpt, const float* device_weights, const int32
                   static_cast<long long>(shape.batch));
     return Complain(message, "gpt_evaluate", why);
   }
-  std::int32_t failed = CheckTokens(shape, tokens, message);
-  if (failed == 0) failed = CopyTokens(*gpt, tokens, false, message);
+  const std::int32_t failed = SendInputs(*gpt, tokens, nullptr, message);
   if (failed != 0) return failed;
-  GptPass pass{
-      shape, gpt->memory, *gpt->multiplier, gpt->order, gpt->context->stream, device_weights, 0.0,
-      {},    nullptr,     nullptr,          message};
-  Forward(pass, 0.0f);
+  GptPass pass{shape,          gpt->memory, *gpt->multiplier, *gpt->attention, gpt->context->stream,
+               device_weights, 0.0,         nullptr,          nullptr,         message};
+  gpt->graphs.Run(GptGraphs::Part::kEvaluate, pass, [](GptPass& p) { Forward(p, 0.0f); });
   SumLosses(pass, *counted, device_loss);
   return pass.failed;
 }

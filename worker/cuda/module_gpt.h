@@ -10,6 +10,9 @@ int32_t CreateGpt(MusterCudaContext* context, const MusterCudaGptConfig* config,
                   MusterCudaGpt** out, MusterCudaText message);
 void DestroyGpt(MusterCudaGpt* gpt);
 int64_t GptProducts(const MusterCudaGpt* gpt);
+int32_t GptTable(const MusterCudaGpt* gpt, MusterCudaText table, MusterCudaText message);
+int32_t GptGraphsOf(const MusterCudaGpt* gpt, MusterCudaText why);
+const char* GptAttention(const MusterCudaGpt* gpt);
 int32_t GptSlot(MusterCudaGpt* gpt, const float* device_weights, const int32_t* tokens,
                 const MusterCudaSlotKey* key, MusterCudaFinished finished, void* user,
                 double* device_loss, int64_t* counted, MusterCudaText message);

@@ -10,8 +10,17 @@
 
 namespace muster::cuda {
 
+// What changes from slot to slot.
+struct DropoutKey {
+  std::uint64_t key = 0;
+  std::uint64_t slot = 0;  // in the upper half
+};
+
 // What dropout does in one operation of one slot. Made on the host by MakeDropout.
 struct Dropout {
+  // Where kernels read key and slot, so that a launch fits every slot (gpt_graphs.h); null: they are
+  // in the two numbers below.
+  const DropoutKey* of_slot = nullptr;
   std::uint64_t key = 0;
   std::uint64_t operation = 0;
   std::uint64_t threshold = 0;  // a word below it drops its element; 0: no dropout
@@ -44,21 +53,44 @@ MUSTER_BOTH Words4 Philox(std::uint64_t key, std::uint64_t high, std::uint64_t l
   return c;
 }
 
-// `operation`: 0 the embedding, then two a block (attention, MLP), as on the CPU.
-inline Dropout MakeDropout(std::uint64_t seed, std::int64_t step, std::int32_t slot,
-                           std::int64_t operation, double rate) {
+inline DropoutKey MakeDropoutKey(std::uint64_t seed, std::int64_t step, std::int32_t slot) {
   constexpr std::uint64_t kSlot = 0x736c6f7400000000ull;  // as worker/model/random.cc
+  DropoutKey key;
+  key.key = Mix64(Mix64(seed ^ kSlot) + static_cast<std::uint64_t>(step));
+  key.slot = static_cast<std::uint64_t>(static_cast<std::uint32_t>(slot)) << 32;
+  return key;
+}
+
+// `operation`: 0 the embedding, then two a block (attention, MLP), as on the CPU. The key is read
+// where `of_slot` is, of the device.
+inline Dropout MakeDropout(const DropoutKey* of_slot, std::int64_t operation, double rate) {
   Dropout dropout;
   if (!(rate > 0)) return dropout;
-  dropout.key = Mix64(Mix64(seed ^ kSlot) + static_cast<std::uint64_t>(step));
-  dropout.operation = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(slot)) << 32) |
-                      static_cast<std::uint64_t>(operation);
+  dropout.of_slot = of_slot;
+  dropout.operation = static_cast<std::uint64_t>(operation);
   dropout.threshold = static_cast<std::uint64_t>(rate * 4294967296.0);
   dropout.scale = static_cast<float>(1.0 / (1.0 - rate));
   return dropout;
 }
 
-// Elements [first, first + 4) of an operation; first is a multiple of 4.
+// The same with the key in it.
+MUSTER_BOTH Dropout WithKey(const Dropout& from) {
+  Dropout dropout = from;
+  if (dropout.of_slot == nullptr) return dropout;
+  dropout.key = dropout.of_slot->key;
+  dropout.operation |= dropout.of_slot->slot;
+  dropout.of_slot = nullptr;
+  return dropout;
+}
+
+// With key and slot as numbers.
+inline Dropout MakeDropout(std::uint64_t seed, std::int64_t step, std::int32_t slot,
+                           std::int64_t operation, double rate) {
+  const DropoutKey key = MakeDropoutKey(seed, step, slot);
+  return WithKey(MakeDropout(&key, operation, rate));
+}
+
+// Elements [first, first + 4) of an operation; first is a multiple of 4. The dropout has its key.
 MUSTER_BOTH void Drop4(const Dropout& dropout, std::int64_t first, float* x) {
   if (dropout.threshold == 0) return;
   const Words4 words =

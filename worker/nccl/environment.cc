@@ -1,6 +1,7 @@
 #include "worker/nccl/environment.h"
 
 #include <cstdlib>
+#include <string_view>
 
 namespace muster::nccl {
 namespace {
@@ -25,7 +26,40 @@ constexpr Setting kSettings[] = {
      "an abort is not looked at between two tries, so the pause has to be short"},
 };
 
+constexpr char kHostId[] = "NCCL_HOSTID";
+
+constexpr Setting kSharedGpuSettings[] = {
+    {kHostId, "muster-PID", Rule::kDefault,
+     "two ranks with one host and one GPU are refused, so each process is a host"},
+    {"NCCL_NET", "Socket", Rule::kDefault, "hosts meet by TCP"},
+    {"NCCL_IB_DISABLE", "1", Rule::kDefault, "hosts meet by TCP"},
+    {"NCCL_SOCKET_IFNAME", "=lo", Rule::kDefault, "they are all this machine"},
+    {"NCCL_SOCKET_FAMILY", "AF_INET", Rule::kDefault, "they are all this machine"},
+    {"NCCL_P2P_DISABLE", "1", Rule::kDefault, "a GPU is no peer of its own"},
+    {"NCCL_SHM_DISABLE", "1", Rule::kDefault, "a GPU is no peer of its own"},
+    {"NCCL_MNNVL_ENABLE", "0", Rule::kDefault, "a GPU is no peer of its own"},
+    {"NCCL_NET_GDR_LEVEL", "LOC", Rule::kDefault, "sockets read memory of the host"},
+    {"NCCL_ALGO", "Ring", Rule::kDefault, "the plainest one is reported to work"},
+    {"NCCL_PROTO", "Simple", Rule::kDefault, "LL waits in loops, which time slices make slow"},
+    {"NCCL_MIN_CTAS", "1", Rule::kDefault, "kernels of all processes share the GPU by time slices"},
+    {"NCCL_MAX_CTAS", "2", Rule::kDefault, "kernels of all processes share the GPU by time slices"},
+    {"NCCL_CGA_CLUSTER_SIZE", "0", Rule::kDefault, "so few blocks are no cluster"},
+    {"NCCL_BUFFSIZE", "1048576", Rule::kDefault, "each process has its buffers on the one GPU"},
+};
+
 }  // namespace
+
+std::span<const Setting> SharedGpuSettings() { return kSharedGpuSettings; }
+
+std::vector<Change> MakeSharedGpuChanges(const Getenv& get, std::int64_t pid) {
+  std::vector<Change> changes;
+  for (const Setting& s : kSharedGpuSettings) {
+    if (get(s.name)) continue;
+    const bool own = std::string_view(s.name) == kHostId;
+    changes.push_back({s.name, own ? "muster-" + std::to_string(pid) : s.value, s.reason});
+  }
+  return changes;
+}
 
 std::span<const Setting> ElasticSettings() { return kSettings; }
 

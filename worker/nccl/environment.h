@@ -36,6 +36,12 @@ struct Change {
 using Getenv = std::function<std::optional<std::string>(const std::string& name)>;
 std::vector<Change> MakeChanges(const Getenv& get);
 
+// What lets several processes of one machine reduce on one GPU, which NCCL refuses: each is made to
+// look like a machine of its own, and its peers are reached by sockets of the loopback device. For
+// tests; slow, and nobody supports it (docs/nccl.md). What somebody has set stays. Pure.
+std::span<const Setting> SharedGpuSettings();
+std::vector<Change> MakeSharedGpuChanges(const Getenv& get, std::int64_t pid);
+
 // Of this process. Before any other thread: nobody may read the environment meanwhile.
 std::optional<std::string> ProcessEnvironment(const std::string& name);
 void ApplyToProcess(const std::vector<Change>& changes);

@@ -57,7 +57,7 @@ void Session::State::OnReceived(const api::FromCoordinator& message) {
         else if constexpr (std::is_same_v<M, api::CheckpointCommitted>)
           OnCheckpointCommitted(m);
         else if constexpr (std::is_same_v<M, api::Release>) {
-          End(api::ExitCode::kSucceeded, "released by the coordinator");
+          OnRelease();
         } else if constexpr (std::is_same_v<M, api::Certificate>) {
           // The stream's own end keeps it (worker/rpc/client.h); training has no use for it.
         } else {
@@ -88,6 +88,11 @@ void Session::State::OnCommitAck(const api::CommitAck& message) {
   if (installed_report && installed_report->resume_step <= message.step) installed_report.reset();
   if (evaluated_report && evaluated_report->step < message.step) evaluated_report.reset();
   if (rank == 0) Guarded(WriteStepLine{message.step});
+}
+
+void Session::State::OnRelease() {
+  if (start_again) return End(api::ExitCode::kStartsAgain, "starts again: " + *start_again);
+  End(api::ExitCode::kSucceeded, "released by the coordinator");
 }
 
 void Session::State::OnBroken(const Broken& event) {

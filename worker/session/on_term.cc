@@ -3,6 +3,13 @@
 #include "worker/session/state.h"
 
 namespace muster::session {
+namespace {
+
+// No hurry: a job at its minimum of members trains on with it until 80 % of this, and then waits for
+// its successor.
+constexpr base::Duration kStartAgainGrace = std::chrono::hours(1);
+
+}  // namespace
 
 void Session::State::OnTermSignal(const TermSignal& event) {
   Tell(api::Leave{event.grace_seconds});
@@ -10,9 +17,23 @@ void Session::State::OnTermSignal(const TermSignal& event) {
     End(api::ExitCode::kSucceeded, "asked to end before it was in a view");
     return;
   }
-  if (grace_ends) return;  // the first signal's clock runs
+  if (leave_before) return;  // the first signal's clock runs
+  start_again.reset();       // whoever wants it gone does not want it back
   grace_ends = now + base::FromSeconds(event.grace_seconds);
   leave_before = now + base::FromSeconds(0.8 * event.grace_seconds);
+}
+
+// All members rebuild alike, so all of them may say so in the same view. One at a time goes: whose rank
+// is the epoch's turn, and in no view that is smaller than the one before, so that the place of the
+// last one is taken first. Alone it holds the state.
+void Session::State::OnStartAgain(const StartAgain& event) {
+  if (!InView() || event.epoch != view->epoch || grace_ends || shrunk || size() < 2) return;
+  const auto turn = view->epoch.value % static_cast<std::uint64_t>(size());
+  if (view->goal != api::ViewGoal::kTrain || turn != static_cast<std::uint64_t>(rank)) return;
+  start_again = event.reason;
+  grace_ends = now + kStartAgainGrace;
+  out.push_back(Note{"leaves and starts again: " + event.reason});
+  Tell(api::Leave{base::ToSeconds(kStartAgainGrace)});
 }
 
 void Session::State::OnTick() {

@@ -97,6 +97,7 @@ void Session::State::Leave(const api::View& v) {
 void Session::State::TakeUp(const api::View& v) {
   // Slots of the resumed step that were this member's before are no recomputation when done again.
   const std::vector<api::Slot> before = assigned;
+  shrunk = view && v.members.size() < view->members.size();
   view = v;
   rank = RankOf(v, config.member);
   interrupted = false;

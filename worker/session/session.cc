@@ -11,9 +11,10 @@ namespace {
 
 // Events of the training and communicator threads are progress in the sense of the stall rule (M3).
 template <typename E>
-constexpr bool kIsProgress = !std::is_same_v<E, StreamUp> && !std::is_same_v<E, StreamDown> &&
-                             !std::is_same_v<E, Received> && !std::is_same_v<E, BeatSent> &&
-                             !std::is_same_v<E, TermSignal> && !std::is_same_v<E, Tick>;
+constexpr bool kIsProgress =
+    !std::is_same_v<E, StreamUp> && !std::is_same_v<E, StreamDown> &&
+    !std::is_same_v<E, Received> && !std::is_same_v<E, BeatSent> &&
+    !std::is_same_v<E, TermSignal> && !std::is_same_v<E, StartAgain> && !std::is_same_v<E, Tick>;
 
 }  // namespace
 
@@ -87,6 +88,8 @@ Commands Session::Step(base::Time now, const Event& event) {
           s.OnBeatSent(e.sequence);
         else if constexpr (std::is_same_v<E, TermSignal>)
           s.OnTermSignal(e);
+        else if constexpr (std::is_same_v<E, StartAgain>)
+          s.OnStartAgain(e);
         else {
           static_assert(std::is_same_v<E, Tick>);
           s.OnTick();

@@ -133,6 +133,8 @@ struct Session::State {
   // ---- leaving
   std::optional<base::Time> leave_before;  // 80 % of the grace (M15)
   std::optional<base::Time> grace_ends;
+  bool shrunk = false;                     // `view` has fewer members than the one before it
+  std::optional<std::string> start_again;  // why; asked to leave for it, and no signal has come
 
   // on_welcome.cc, on_stream.cc
   void OnStreamUp();
@@ -144,6 +146,7 @@ struct Session::State {
   void OnBeatAck(const api::BeatAck& message);
   void OnCommitAck(const api::CommitAck& message);
   void OnFinish(const api::Finish& message);
+  void OnRelease();
   void OnBroken(const Broken& event);
   // on_view.cc
   void OnView(const api::View& v);
@@ -198,6 +201,7 @@ struct Session::State {
   void StateThere();
   // on_term.cc
   void OnTermSignal(const TermSignal& event);
+  void OnStartAgain(const StartAgain& event);
   void OnTick();
   // advance.cc
   void Advance();

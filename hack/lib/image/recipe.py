@@ -10,7 +10,7 @@ import re
 import subprocess
 import typing
 
-from image import debian
+from image import debian, wheels
 from image.archive import Refused, architecture
 from image.rootfs import OURS, Rootfs
 
@@ -31,6 +31,9 @@ class Role(typing.NamedTuple):
     description: str
     headers: tuple        # one of each library that is compiled in and has no shared library in the image
     speaks_https: bool = False
+    environment: tuple = ()  # beside PATH
+    for_gpus: bool = False
+    licences: str = "Apache-2.0"
 
 
 ROLES = {
@@ -39,13 +42,27 @@ ROLES = {
                      ("nlohmann/json.hpp", "CLI/CLI.hpp", "boost/version.hpp"), speaks_https=True),
     "worker": Role("muster-worker", [], "Muster worker", "A member of a TrainingJob, on CPUs.",
                    ("nlohmann/json.hpp", "boost/version.hpp")),
+    # The container toolkit of NVIDIA mounts of the driver what this variable names: libcuda and libnvidia-ml.
+    "worker-cuda": Role("muster-worker", [], "Muster worker for GPUs", "A member of a TrainingJob, on GPUs or CPUs.",
+                        ("nlohmann/json.hpp", "boost/version.hpp"),
+                        environment=("NVIDIA_DRIVER_CAPABILITIES=compute,utility",), for_gpus=True,
+                        licences="Apache-2.0 AND LicenseRef-NVIDIA-Proprietary"),
 }
+# What is built when nobody says which: the other one takes half a gigabyte from the package index.
+USUAL = ("operator", "worker")
+MODULE = "usr/lib/libmuster_cuda.so"  # where /usr/bin/muster-worker looks for it
 
 
 class Program(typing.NamedTuple):
     path: pathlib.Path
     version: str
     build_id: str
+
+
+class Gpu(typing.NamedTuple):
+    """What an image for GPUs has more: our module, and [(wheel, library, licence)] of NVIDIA's."""
+    module: pathlib.Path
+    libraries: list
 
 
 def tool(*command):
@@ -69,6 +86,17 @@ def find_program(folder, role):
     return Program(path, *match.groups())
 
 
+def find_gpu(program, module, folder):
+    """The module must be of the sources that the program is of, or the worker would refuse it."""
+    if not module.is_file():
+        raise Refused(f"there is no CUDA module {module}; hack/dev build cuda muster_cuda makes it in build/cuda/lib")
+    said = set(re.findall(rb"(?<=\0)[0-9a-f]{16}(?=\0)", module.read_bytes())) - {b"0123456789abcdef"}
+    expects = program.path.read_bytes()
+    if not any(build in expects for build in said):
+        raise Refused(f"{module} is not of the sources that {program.path} is of: build both anew")
+    return Gpu(module, wheels.find(folder))
+
+
 def libraries(program):
     """(path of the loader as the program names it, {name that is looked for: file}) by the loader itself."""
     loader, found = None, {}
@@ -87,9 +115,12 @@ def libraries(program):
     return loader, found
 
 
-def add_libraries(root, program):
-    """All in one folder, which the loader searches by itself; the file and the name that programs ask for."""
+def add_libraries(root, program, others=()):
+    """All in one folder, which the loader searches by itself; the file and the name that programs ask for. `others`
+    are opened at run time; returns the folder."""
     loader, found = libraries(program)
+    for other in others:
+        found.update(libraries(other)[1])
     real_loader = os.path.realpath(loader)
     owner = debian.owners(sorted({*found.values(), real_loader}))
     folder = os.path.dirname(found["libc.so.6"])
@@ -109,6 +140,15 @@ def add_libraries(root, program):
     asked_for = loader if loader.startswith("/usr/") else "/usr" + loader
     if not (root.root / asked_for.lstrip("/")).exists():
         root.link(asked_for, os.path.relpath(f"{folder}/{os.path.basename(real_loader)}", os.path.dirname(asked_for)))
+    return folder
+
+
+def add_gpu(root, gpu, folder):
+    root.write_by(lambda here: tool("strip", "--strip-unneeded", "-o", str(here), str(gpu.module)), MODULE, 0o644)
+    for wheel, library, licence in gpu.libraries:
+        root.copy(library, f"{folder}/{wheel.library}", wheel.name)
+        root.copy(licence, f"usr/share/doc/{wheel.name}/copyright", wheel.name)
+        root.wheels[wheel.name] = wheel
 
 
 def add_certificates(root):
@@ -161,19 +201,22 @@ def add_licences(root, names):
             root.copy(file, str(file), "base-files")
 
 
-def collect(role, program, folder, epoch):
+def collect(role, program, folder, epoch, gpu=None):
     """Fills the folder; returns (Rootfs, names of the packages that are only compiled in)."""
     root = Rootfs(folder)
     add_accounts_and_places(root)
     root.write_by(lambda here: tool("strip", "--strip-unneeded", "-o", str(here), str(program.path)),
                   f"usr/bin/{ROLES[role].program}", 0o755)
-    add_libraries(root, program.path)
+    opened = [gpu.module, *(library for _, library, _ in gpu.libraries)] if gpu else []
+    place = add_libraries(root, program.path, opened)
     if ROLES[role].speaks_https:
         add_certificates(root)
     inside = compiled_in(role)
     names = {*root.origin.values(), *inside} - {OURS}
     add_licences(root, names)
-    for name in sorted(set(root.origin.values()) - {OURS}):
+    if gpu:
+        add_gpu(root, gpu, place)
+    for name in sorted(set(root.origin.values()) - {OURS, *root.wheels}):
         root.write(f"var/lib/dpkg/status.d/{name}", debian.control(name), name)
     root.settle(epoch)
     return root, inside
@@ -183,10 +226,10 @@ def settings(role, program):
     """How the image runs: the `config` of the OCI specification."""
     about = ROLES[role]
     image = "org.opencontainers.image."
-    out = {"User": f"{USER}:{USER}", "WorkingDir": "/", "Env": ["PATH=/usr/bin"],
+    out = {"User": f"{USER}:{USER}", "WorkingDir": "/", "Env": ["PATH=/usr/bin", *about.environment],
            "Entrypoint": [f"/usr/bin/{about.program}"],
            "Labels": {f"{image}title": about.title, f"{image}description": about.description,
-                      f"{image}version": program.version, f"{image}licenses": "Apache-2.0",
+                      f"{image}version": program.version, f"{image}licenses": about.licences,
                       "dev.muster.build-id": program.build_id}}
     if about.arguments:
         out["Cmd"] = about.arguments

@@ -11,10 +11,11 @@ OURS = "muster"
 
 
 class Rootfs:
-    """A folder that is filled; `origin` is {path in the image: package}, `made` the files that are no plain copies."""
+    """A folder that is filled; `origin` is {path in the image: package}, `made` the files that are no plain copies,
+    `wheels` those of the packages that are Python's and not Debian's, by name."""
 
     def __init__(self, root):
-        self.root, self.origin, self.made = pathlib.Path(root), {}, set()
+        self.root, self.origin, self.made, self.wheels = pathlib.Path(root), {}, set(), {}
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o755)
 

@@ -10,7 +10,7 @@ import json
 import re
 import urllib.parse
 
-from image import debian
+from image import debian, wheels
 from image.archive import architecture
 from image.rootfs import OURS
 
@@ -42,6 +42,15 @@ def debian_packages(names):
         source = f"built from the source package {fields['source']} {fields['source_version']}"
         out.append(package(spdx_id("Package", name), name, fields["version"], package_url(fields, distribution),
                            supplier=f"Organization: {fields['maintainer']}", sourceInfo=source))
+    return out
+
+
+def wheel_packages(found):
+    out = []
+    for wheel in sorted(found):
+        out.append(package(spdx_id("Package", wheel.name), wheel.name, wheel.version,
+                           f"pkg:pypi/{wheel.name}@{wheel.version}",
+                           comment=f"The SHA-256 of the package's file is {wheel.sha256}."))
     return out
 
 
@@ -84,6 +93,9 @@ def bill(root, inside, name, program, layer_sum, epoch):
     """The document. `name` is the image's, `inside` the packages that are compiled into our program."""
     repository, _, tag = name.rpartition(":")
     names = set(root.origin.values()) - {OURS}
+    inside = {*inside, *({wheels.RUNTIME} if root.wheels else ())}
+    of_index = [*root.wheels.values(), *([wheels.runtime()] if root.wheels else ())]
+    of_debian = {*names, *inside} - {each.name for each in of_index}
     files = file_entries(root)
     layer = [{"algorithm": "SHA256", "checksumValue": layer_sum}]
     image = package(spdx_id("Package", "image"), repository, tag,
@@ -100,5 +112,5 @@ def bill(root, inside, name, program, layer_sum, epoch):
         "name": f"{repository.rpartition('/')[2]}-{tag}",
         "documentNamespace": f"https://muster.dev/spdx/{repository}-{tag}-{layer_sum}",
         "creationInfo": {"created": made, "creators": ["Tool: muster-hack-image"]},
-        "packages": [image, ours, *debian_packages({*names, *inside})],
+        "packages": [image, ours, *debian_packages(of_debian), *wheel_packages(of_index)],
         "files": files, "relationships": relations(root, files, names, inside)}, indent=1) + "\n"

@@ -32,6 +32,8 @@ const Edit kFixed[] = {
     {"spec.program.config.clip", [](auto& s) { s.program.config.clip = 0; }},
     {"spec.program.config.dropout", [](auto& s) { s.program.config.dropout = 0.2; }},
     {"spec.program.config.device", [](auto& s) { s.program.config.device = DeviceRequest::kCpu; }},
+    {"spec.program.config.recompute", [](auto& s) { s.program.config.recompute = 1; }},
+    {"spec.program.config.matmulTable", [](auto& s) { s.program.config.matmul_table = "/other"; }},
     {"spec.program.weights.path", [](auto& s) { s.program.weights.path = "/models/other"; }},
     {"spec.training.steps", [](auto& s) { s.training.steps = 301; }},
     {"spec.training.slots", [](auto& s) { s.training.slots = 65; }},
@@ -139,6 +141,8 @@ TEST(FrozenHashTest, StaysWhatEarlierReleasesWrote) {
   // Were not there then.
   full.program.weights = {};
   full.program.config.device = {};
+  full.program.config.recompute = {};
+  full.program.config.matmul_table = {};
   EXPECT_EQ(FrozenHash(full), "ac90ab4496917d3fa618f777341638df1c3316539b02bb0a608ef9d0e51babda");
   EXPECT_EQ(FrozenHash(TrainingJobSpec()),
             "90e10e37001d26c0e19b675feeb39f6d789edcd7ee14351752627fa6818eeb32");

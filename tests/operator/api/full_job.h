@@ -15,7 +15,8 @@ inline TrainingJobSpec FullSpec() {
   TrainingJobSpec spec;
   spec.workers = {4, 2, 8, 1, 2, R"({"metadata":{"labels":{"a":"b"}},"n":1})"};
   spec.program.builtin = Builtin::kGpt;
-  spec.program.config = {6, 8, 256, 64, 2, 512, 3e-4, 7, 0.01, 0.5, 0.1, DeviceRequest::kCuda};
+  spec.program.config = {
+      6, 8, 256, 64, 2, 512, 3e-4, 7, 0.01, 0.5, 0.1, DeviceRequest::kCuda, 2, "/tables/h200"};
   spec.program.weights = {"/models/gpt2"};
   spec.training = {300, 64, Reduction::kExact32, Transport::kRing, 50, 9'007'199'254'740'991};
   spec.data = {"/data", DataFormat::kLlmc};

@@ -122,9 +122,19 @@ const Bad kBad[] = {
     {"heads: 4", "stateBytes: 4096",
      "f:12: spec.program.config.stateBytes: does not belong to program gpt, which knows layers, "
      "heads, width, context, batch, vocabulary, learningRate, warmupSteps, weightDecay, clip, "
-     "dropout, device"},
+     "dropout, device, recompute, matmulTable"},
     {"heads: 4", "device: gpu",
      "f:12: spec.program.config.device: gpu is not allowed: one of auto, cpu and cuda"},
+    {"heads: 4", "device: cuda\n      recompute: 3",
+     "f:13: spec.program.config.recompute: 3 is not allowed: an integer from 0 to 2"},
+    {"heads: 4", "recompute: 1",
+     "f:12: spec.program.config.recompute: 1 is not allowed: 0 where device is auto; with device "
+     "cuda 0 to 2"},
+    {"heads: 4", "device: cuda\n      matmulTable: 7",
+     "f:13: spec.program.config.matmulTable: 7 is not allowed: a text; put it in quotes"},
+    {"heads: 4", "device: cpu\n      matmulTable: /t",
+     "f:13: spec.program.config.matmulTable: /t is not allowed: empty where device is cpu; with "
+     "device cuda a file"},
     {"heads: 4", "stateBytes: 11",
      "f:12: spec.program.config.stateBytes: 11 is not allowed: an integer from 12 to "
      "1099511627776*"},

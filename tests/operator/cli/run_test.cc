@@ -59,6 +59,9 @@ TEST(RunTest, ARelativePathOfDataOrWeightsIsThePersons) {
   EXPECT_EQ(Prepare({}, job, "/w").job.spec.program.weights.path, "") << "none is no folder";
   job.spec.program.weights.path = "models/gpt2";
   EXPECT_EQ(Prepare({}, job, "/w").job.spec.program.weights.path, "/w/models/gpt2");
+  EXPECT_EQ(Prepare({}, job, "/w").job.spec.program.config.matmul_table, "");
+  job.spec.program.config.matmul_table = "h200.table";
+  EXPECT_EQ(Prepare({}, job, "/w").job.spec.program.config.matmul_table, "/w/h200.table");
 }
 
 TEST(RunTest, ABadManifestIsStatusTwoBeforeAnythingStarts) {

@@ -16,6 +16,7 @@ using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::SizeIs;
 
 const api::Condition& Of(const Plan& plan, const char* type) {
   static const api::Condition kNone;
@@ -142,15 +143,21 @@ TEST(AdmissionTest, ASpecThatChangesBeforeTheStartWantsANewReign) {
   EXPECT_EQ(Of(plan, "Admitted").status, "True");
 }
 
-TEST(AdmissionTest, SeveralProcessesOfAWorkerAreNotSupported) {
+TEST(AdmissionTest, SeveralProcessesOfAWorkerMakeOnePodForEachWorker) {
+  for (const std::int64_t gpus : {0, 8}) {
+    ObservedBuilder o(2);
+    o.OnCluster();
+    o->job.spec.workers.processes_per_worker = 8;
+    o->worker_gpus = gpus;
+    const Plan plan = MakePlan(*o, At(0));
+    EXPECT_EQ(Of(plan, "Admitted").reason, "Accepted") << gpus;
+    EXPECT_THAT(plan.creates, SizeIs(2)) << gpus;
+  }
   ObservedBuilder o(2);
   o.OnCluster();
   o->job.spec.workers.processes_per_worker = 8;
-  const Plan plan = MakePlan(*o, At(0));
-  EXPECT_EQ(Of(plan, "Admitted").reason, "NotSupported");
-  EXPECT_THAT(Of(plan, "Admitted").message, HasSubstr("spec.workers.processesPerWorker is 8"));
-  EXPECT_EQ(Of(plan, "Running").reason, "NotSupported");
-  EXPECT_THAT(plan.creates, IsEmpty());
+  o->worker_gpus = 1;
+  EXPECT_EQ(Of(MakePlan(*o, At(0)), "Admitted").reason, "GpuMismatch");
 }
 
 TEST(AdmissionTest, AWorkerAsksForOneGpuForEachOfItsProcesses) {

@@ -48,12 +48,24 @@ TEST(FailurePolicyTest, JudgesExitCodesOfATrainingJob) {
       {ExitCode::kWatchdog, {"Exited", true, ""}},
       {ExitCode::kOutOfMemory, {"Exited", true, ""}},
       {ExitCode::kJobFailed, {"Exited", false, ""}},
+      {ExitCode::kStartsAgain, {"", false, ""}},
   };
   for (const auto& [code, wanted] : cases) {
     ObservedBuilder o(2);
     o.Trains(0).Runs(1).Exited(static_cast<int>(code));
     EXPECT_EQ(Judge(o), wanted) << static_cast<int>(code);
   }
+}
+
+TEST(FailurePolicyTest, OneThatStartsAgainIsReplacedAndNoFailureWhateverTheRulesSay) {
+  ObservedBuilder o(2);
+  o.Trains(0).Runs(1).Exited(static_cast<int>(ExitCode::kStartsAgain));
+  o->job.spec.failure_policy.rules = {{api::FailureAction::kFailJob, {79}, ""}};
+  const Plan plan = MakePlan(*o, At(0));
+  EXPECT_TRUE(plan.failures.empty());
+  EXPECT_FALSE(plan.fail_job);
+  ASSERT_EQ(plan.creates.size(), 1u);
+  EXPECT_EQ(plan.creates[0].member, (base::MemberId{1, 1}));
 }
 
 TEST(FailurePolicyTest, WhatNeverFittedWillNotFitLater) {

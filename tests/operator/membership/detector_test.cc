@@ -45,6 +45,24 @@ TEST(DetectorTest, JudgesBySignsAlone) {
   }
 }
 
+TEST(DetectorTest, AWaitGoesOnAfterASleepAndKeepsTwoBeats) {
+  struct Case {
+    const char* name;
+    int since, slept, now, waits_since;
+  };
+  for (const Case& c : {Case{"moved by the sleep", 100, 5000, 5300, 5100},
+                        Case{"nearly over, so two beats are left", 0, 300, 1200, 600},
+                        Case{"heard last before it slept", 300, 5000, 5300, 5300}}) {
+    EXPECT_EQ(WaitAfterSleep(At(c.since), kLimits.timeout, kLimits.heartbeat, milliseconds(c.slept),
+                             At(c.now)),
+              At(c.waits_since))
+        << c.name;
+  }
+  // Shorter than two beats: it begins anew.
+  EXPECT_EQ(WaitAfterSleep(At(0), milliseconds(300), kLimits.heartbeat, milliseconds(250), At(290)),
+            At(290));
+}
+
 TEST(DetectorTest, NextJudgementIsWhenTheVerdictFalls) {
   const Signs silent{At(0), {}, {}, {}, false};
   EXPECT_EQ(NextJudgement(silent, kLimits), At(1000));

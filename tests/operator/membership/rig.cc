@@ -100,7 +100,8 @@ Rig& Rig::Join(std::vector<int> ordinals) {
     const base::MemberId id = M(ordinal, incarnation);
     Hello(id);
     phases_[id] = api::MemberPhase::kWarm;
-    Say(id, api::Warm{"host:" + std::to_string(7000 + ordinal), "SkylakeX", "data", 10, 2.1, "cpu"},
+    Say(id,
+        api::Warm{"host:" + std::to_string(7000 + ordinal), "SkylakeX", "data", 10, 2.1, device},
         "Warm");
   }
   return *this;

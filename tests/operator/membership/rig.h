@@ -40,7 +40,8 @@ class Rig {
   void ExpectGolden(const std::string& name) const;  // testdata/<name>.txt
   std::vector<Command> Take() { return std::exchange(all_, {}); }
 
-  bool answer_writes = true;  // every Persist lands at once
+  bool answer_writes = true;   // every Persist lands at once
+  std::string device = "cpu";  // what those who Join say
   std::optional<Persist> last_write;
   Machine machine;
   base::Time now;

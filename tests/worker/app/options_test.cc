@@ -30,6 +30,12 @@ TEST(WorkerOptionsTest, ReadsTheEnvironment) {
   EXPECT_EQ(options->coordinators, (std::vector<std::string>{"127.0.0.1:1", "127.0.0.2:2"}));
   EXPECT_EQ(options->metrics_port, -1);
   EXPECT_EQ(options->threads, 1);
+  EXPECT_TRUE(options->cuda_graphs);
+  Environment env = kGood;
+  env["MUSTER_CUDA_GRAPHS"] = "0";
+  options = Read(env);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_FALSE(options->cuda_graphs);
 }
 
 TEST(WorkerOptionsTest, EveryErrorNamesTheVariable) {
@@ -39,7 +45,8 @@ TEST(WorkerOptionsTest, EveryErrorNamesTheVariable) {
                                                {"MUSTER_TOKEN_FILE", "/token"},
                                                {"MUSTER_COORDINATOR", ","},
                                                {"MUSTER_METRICS_PORT", "70000"},
-                                               {"MUSTER_THREADS", "0"}}) {
+                                               {"MUSTER_THREADS", "0"},
+                                               {"MUSTER_CUDA_GRAPHS", "yes"}}) {
     Environment env = kGood;
     env[name] = value;
     const auto options = Read(env);

@@ -45,9 +45,13 @@ class CublasLtTest : public testing::Test {
     CublasLtOptions options;
     options.library = library;
     options.workspace = Address(0x4000);
-    return MakeCublasLt(options, {text_.data(), static_cast<std::int32_t>(text_.size())});
+    options.table = table_;
+    options.timer = std::move(timer_);
+    return MakeCublasLt(std::move(options),
+                        {text_.data(), static_cast<std::int32_t>(text_.size())});
   }
-  // 0 objects that live, 1 heuristics asked, 2 products, since the library was loaded.
+  // 0 objects that live, 1 heuristics asked, 2 products, since the library was loaded; 3 and 4 id and
+  // tile of the last product's algorithm.
   int Count(int which) {
     void* const library = dlopen(FAKE_CUBLASLT_GOOD, RTLD_NOW);
     const auto count = reinterpret_cast<int (*)(int)>(dlsym(library, "fake_cublaslt_count"));
@@ -71,8 +75,96 @@ class CublasLtTest : public testing::Test {
     result.pre = ToFloats(pre.Read());
     return failed;
   }
+  static ProductCase Case() { return MakeProductCase({16, 24, 32}, false, false, Epilogue::kBias); }
+  static ProductShape ShapeOfCase() {
+    const ProductCase c = Case();
+    Misplaced<Bf16> a(c.a), b(c.b), bias(c.bias), pre(c.pre), out{std::vector<Bf16>(c.out_size())};
+    Product p = c.Describe(a.data(), b.data(), bias.data(), pre.data());
+    p.c = out.data();
+    return ShapeOf(p);
+  }
   std::array<char, 256> text_{};
+  ProductTable table_;
+  std::unique_ptr<ProductTimer> timer_;
 };
+
+// So long take the calls, one after the other.
+class FixedTimes final : public ProductTimer {
+ public:
+  explicit FixedTimes(std::vector<double> times) : times_(std::move(times)) {}
+  double Milliseconds(void* stream, const std::function<int()>& multiply) override {
+    EXPECT_EQ(stream, Address(0x300));
+    EXPECT_EQ(multiply(), 0);
+    return times_.at(next_++);
+  }
+
+ private:
+  const std::vector<double> times_;
+  std::size_t next_ = 0;
+};
+
+TEST_F(CublasLtTest, TakesTheTablesAlgorithmAndAsksForOthers) {
+  table_.choices = {{ShapeOfCase(), {{7, 5, 1, 0, 1, 0, 4, 0, 3}}}};
+  const auto multiplier = Make(FAKE_CUBLASLT_GOOD);
+  ASSERT_NE(multiplier, nullptr) << text_.data();
+  const int asked = Count(1);
+  ProductResult result;
+  ASSERT_EQ(Run(*multiplier, Case(), result), 0) << text_.data();
+  Case().Compare(result);
+  EXPECT_EQ(Count(1), asked) << "the table has it";
+  EXPECT_EQ(Count(3), 7);
+  EXPECT_EQ(Count(4), 5);
+  const ProductCase other = MakeProductCase({16, 24, 32}, false, false, Epilogue::kNone);
+  ASSERT_EQ(Run(*multiplier, other, result), 0) << text_.data();
+  other.Compare(result);
+  EXPECT_EQ(Count(1), asked + 1);
+  EXPECT_EQ(Count(3), 11) << "the first that the heuristic names";
+  ProductTable made;
+  multiplier->AddChoices(made);
+  ASSERT_EQ(made.choices.size(), 2u);
+  EXPECT_TRUE(Same(made.choices[0].algorithm, table_.choices[0].algorithm));
+}
+
+TEST_F(CublasLtTest, SaysWhichAlgorithmOfTheTableIsRefused) {
+  const auto refusal = [&](const AlgorithmNumbers& numbers) {
+    table_.choices = {{ShapeOfCase(), numbers}};
+    const auto multiplier = Make(FAKE_CUBLASLT_GOOD);
+    ProductResult result;
+    EXPECT_EQ(Run(*multiplier, Case(), result), 1);
+    return std::string(text_.data());
+  };
+  EXPECT_EQ(refusal({{21, 5}}),
+            "the table of matrix products: cuBLASLt refuses its algorithm 21 for m 16, n 24, k 32 "
+            "(status 15)");
+  EXPECT_THAT(refusal({{7, 99}}), testing::EndsWith("(status 15)")) << "no such tile";
+  EXPECT_THAT(refusal({{7, 98}}), testing::EndsWith("(status 15)"))
+      << "more workspace than there is";
+}
+
+TEST_F(CublasLtTest, ATimedTableHasTheFastestAndIsTakenByTheNext) {
+  // The third candidate cannot be made by its numbers and is not timed.
+  timer_ = std::make_unique<FixedTimes>(std::vector<double>{3, 1, 2});
+  auto multiplier = Make(FAKE_CUBLASLT_GOOD);
+  ASSERT_NE(multiplier, nullptr) << text_.data();
+  ProductResult result;
+  ASSERT_EQ(Run(*multiplier, Case(), result), 0) << text_.data();
+  Case().Compare(result);
+  EXPECT_EQ(Count(3), 12);
+  ProductTable made;
+  made.gpu = "some GPU";
+  multiplier->AddChoices(made);
+  std::string wrong;
+  ASSERT_TRUE(ParseProductTable(ToText(made), table_, wrong)) << wrong;
+  multiplier = Make(FAKE_CUBLASLT_GOOD);
+  ASSERT_EQ(Run(*multiplier, Case(), result), 0) << text_.data();
+  Case().Compare(result);
+  EXPECT_EQ(Count(3), 12);
+  timer_ = std::make_unique<FixedTimes>(std::vector<double>{-1, -1, -1});
+  multiplier = Make(FAKE_CUBLASLT_GOOD);
+  table_ = {};
+  EXPECT_EQ(Run(*multiplier, Case(), result), 1);
+  EXPECT_STREQ(text_.data(), "cuBLASLt: no candidate could be timed");
+}
 
 TEST_F(CublasLtTest, IsTheProductForAllShapesTransposesAndEpilogues) {
   const auto multiplier = Make(FAKE_CUBLASLT_GOOD);

@@ -32,9 +32,22 @@ struct Preference {
   std::uint32_t schemes = 7;
   std::uint32_t alignments[4] = {256, 256, 256, 256};
 };
+// data: for which rows and columns (0: made by its id), nine attributes of 32 bits, a mark.
 struct Algorithm {
   std::uint64_t data[8];
 };
+constexpr int kAttributes = 9;
+constexpr std::uint32_t kMostId = 20, kBadTile = 99, kGreedyTile = 98;
+std::uint32_t AttributeOf(const Algorithm& algorithm, int attribute) {
+  std::uint32_t value;
+  std::memcpy(&value, reinterpret_cast<const char*>(&algorithm.data[2]) + 4 * attribute,
+              sizeof value);
+  return value;
+}
+void SetAttributeOf(Algorithm& algorithm, int attribute, std::uint32_t value) {
+  std::memcpy(reinterpret_cast<char*>(&algorithm.data[2]) + 4 * attribute, &value, sizeof value);
+}
+bool IsMade(const Algorithm& algorithm) { return algorithm.data[7] == 0x5eed; }
 struct Result {
   Algorithm algorithm;
   std::size_t workspace;
@@ -46,7 +59,11 @@ static_assert(sizeof(Result) == 96);
 
 int handle;
 // What a test asks for.
-int objects = 0, heuristics = 0, products = 0;
+int objects = 0, heuristics = 0, products = 0, last_id = -1, last_tile = -1;
+// Who does what a stream is given; null: at once.
+using Enqueue = int (*)(void* stream, int (*run)(const void* work), const void* work,
+                        std::size_t size);
+Enqueue enqueue_with = nullptr;
 
 float FromBf16(std::uint16_t bits) {
   const std::uint32_t wide = static_cast<std::uint32_t>(bits) << 16;
@@ -133,14 +150,46 @@ float Epilogue(const Desc& desc, std::uint64_t row, std::uint64_t column, double
   }
 }
 
+struct Work {
+  Desc desc;
+  Layout left, right, out;
+  const void *a, *b;
+  void* d;
+  float kept;
+};
+
+int Multiply(const void* opaque) {
+  const Work& w = *static_cast<const Work*>(opaque);
+  const bool ta = w.desc.transpose_a != 0, tb = w.desc.transpose_b != 0;
+  const std::uint64_t k = ta ? w.left.rows : w.left.columns;
+  for (std::uint64_t column = 0; column < w.out.columns; ++column) {
+    for (std::uint64_t row = 0; row < w.out.rows; ++row) {
+      double sum = 0;
+      for (std::uint64_t i = 0; i < k; ++i) {
+        sum += At(w.a, w.left, ta, row, i) * At(w.b, w.right, tb, i, column);
+      }
+      const std::uint64_t at = column * static_cast<std::uint64_t>(w.out.stride) + row;
+      if (w.out.type == 0) {
+        float& to = static_cast<float*>(w.d)[at];
+        to = static_cast<float>(sum + (w.kept == 1 ? static_cast<double>(to) : 0));
+      } else {
+        static_cast<std::uint16_t*>(w.d)[at] = ToBf16(Epilogue(w.desc, row, column, sum));
+      }
+    }
+  }
+  return 0;
+}
+
 }  // namespace
 
 extern "C" {
 
 // For the test alone.
 int fake_cublaslt_count(int which) {
-  return which == 0 ? objects : which == 1 ? heuristics : products;
+  const int counts[] = {objects, heuristics, products, last_id, last_tile};
+  return counts[which];
 }
+void fake_cublaslt_enqueue_with(Enqueue enqueue) { enqueue_with = enqueue; }
 
 std::size_t cublasLtGetVersion() { return FAKE_VERSION; }
 int cublasLtCreate(void** out) {
@@ -230,7 +279,7 @@ int cublasLtMatmulAlgoGetHeuristic(void* of, void* desc, void* a, void* b, void*
   const auto* const p = static_cast<Preference*>(preference);
   const auto* const out = static_cast<Layout*>(c);
   *returned = 0;
-  bool good = of == &handle && c == d && requested == 1 && p->magic == 3 && p->schemes == 2 &&
+  bool good = of == &handle && c == d && requested >= 1 && p->magic == 3 && p->schemes == 2 &&
               p->workspace == 33554432;
   for (const std::uint32_t alignment : p->alignments) good = good && alignment == 16;
   const auto* const description = static_cast<Desc*>(desc);
@@ -244,11 +293,66 @@ int cublasLtMatmulAlgoGetHeuristic(void* of, void* desc, void* a, void* b, void*
   const int wrong = CheckShapes(description, static_cast<Layout*>(a), static_cast<Layout*>(b), out);
   if (wrong != 0) return wrong;
   if (out->rows > 4096) return kUnsupported;
-  *results = Result{};
-  results->algorithm.data[0] = out->rows;
-  results->algorithm.data[1] = out->columns;
-  results->algorithm.data[7] = 0x5eed;
-  *returned = 1;
+  // Ids from 11 on; the third cannot be made by its numbers.
+  for (*returned = 0; *returned < requested && *returned < 4; ++*returned) {
+    Result& result = results[*returned];
+    result = Result{};
+    result.algorithm.data[0] = out->rows;
+    result.algorithm.data[1] = out->columns;
+    for (int i = 0; i < kAttributes; ++i) {
+      SetAttributeOf(result.algorithm, i, static_cast<std::uint32_t>(i + *returned));
+    }
+    SetAttributeOf(result.algorithm, 0, static_cast<std::uint32_t>(11 + *returned));
+    if (*returned == 2) SetAttributeOf(result.algorithm, 1, kBadTile);
+    result.algorithm.data[7] = 0x5eed;
+  }
+  return 0;
+}
+
+int cublasLtMatmulAlgoInit(void* of, int compute_type, int scale_type, int a_type, int b_type,
+                           int c_type, int d_type, int id, Algorithm* algorithm) {
+  if (of != &handle || compute_type != 68 || scale_type != 0 || a_type != 14 || b_type != 14 ||
+      (c_type != 0 && c_type != 14) || c_type != d_type) {
+    return kInvalid;
+  }
+  if (id < 0 || static_cast<std::uint32_t>(id) > kMostId) return kUnsupported;
+  *algorithm = Algorithm{};
+  SetAttributeOf(*algorithm, 0, static_cast<std::uint32_t>(id));
+  algorithm->data[7] = 0x5eed;
+  return 0;
+}
+
+int cublasLtMatmulAlgoConfigSetAttribute(Algorithm* algorithm, int attribute, const void* value,
+                                         std::size_t size) {
+  if (attribute < 1 || attribute >= kAttributes || !IsMade(*algorithm)) return kInvalid;
+  std::uint16_t narrow = 0;
+  std::uint32_t wide = 0;
+  const int wrong = attribute < 7 ? Take(wide, value, size) : Take(narrow, value, size);
+  if (wrong == 0) SetAttributeOf(*algorithm, attribute, attribute < 7 ? wide : narrow);
+  return wrong;
+}
+
+int cublasLtMatmulAlgoConfigGetAttribute(const Algorithm* algorithm, int attribute, void* value,
+                                         std::size_t size, std::size_t* written) {
+  if (attribute < 0 || attribute >= kAttributes || !IsMade(*algorithm)) return kInvalid;
+  *written = attribute < 7 ? 4 : 2;
+  if (size != *written) return kInvalid;
+  const std::uint32_t wide = AttributeOf(*algorithm, attribute);
+  const auto narrow = static_cast<std::uint16_t>(wide);
+  std::memcpy(value, attribute < 7 ? static_cast<const void*>(&wide) : &narrow, size);
+  return 0;
+}
+
+int cublasLtMatmulAlgoCheck(void* of, void* desc, void* a, void* b, void* c, void* d,
+                            const Algorithm* algorithm, Result* result) {
+  if (of != &handle || c != d || !IsMade(*algorithm)) return kInvalid;
+  const int wrong = CheckShapes(static_cast<Desc*>(desc), static_cast<Layout*>(a),
+                                static_cast<Layout*>(b), static_cast<Layout*>(c));
+  if (wrong != 0) return wrong;
+  *result = Result{};
+  const std::uint32_t tile = AttributeOf(*algorithm, 1);
+  if (tile == kBadTile) return kUnsupported;
+  result->workspace = tile == kGreedyTile ? std::size_t{64} << 20 : 0;
   return 0;
 }
 
@@ -262,31 +366,19 @@ int cublasLtMatmul(void* of, void* desc, const void* alpha, const void* a, void*
   const auto& right = *static_cast<Layout*>(b_layout);
   const auto& out = *static_cast<Layout*>(c_layout);
   const float one = *static_cast<const float*>(alpha), kept = *static_cast<const float*>(beta);
+  const bool for_it = algorithm->data[0] == 0 ||
+                      (algorithm->data[0] == out.rows && algorithm->data[1] == out.columns);
   const bool good = of == &handle && one == 1 && (kept == 0 || (kept == 1 && out.type == 0)) &&
-                    c == d && c_layout == d_layout && algorithm->data[0] == out.rows &&
-                    algorithm->data[1] == out.columns && algorithm->data[7] == 0x5eed &&
+                    c == d && c_layout == d_layout && IsMade(*algorithm) && for_it &&
                     IsTheTests(workspace, 0x4000) && workspace_size == 33554432 &&
                     IsTheTests(stream, 0x300);
   if (!good) return kInvalid;
   const int wrong = CheckShapes(description, &left, &right, &out);
   if (wrong != 0) return wrong;
-  const bool ta = description->transpose_a != 0, tb = description->transpose_b != 0;
-  const std::uint64_t k = ta ? left.rows : left.columns;
-  for (std::uint64_t column = 0; column < out.columns; ++column) {
-    for (std::uint64_t row = 0; row < out.rows; ++row) {
-      double sum = 0;
-      for (std::uint64_t i = 0; i < k; ++i) {
-        sum += At(a, left, ta, row, i) * At(b, right, tb, i, column);
-      }
-      const std::uint64_t at = column * static_cast<std::uint64_t>(out.stride) + row;
-      if (out.type == 0) {
-        float& to = static_cast<float*>(d)[at];
-        to = static_cast<float>(sum + (kept == 1 ? static_cast<double>(to) : 0));
-      } else {
-        static_cast<std::uint16_t*>(d)[at] = ToBf16(Epilogue(*description, row, column, sum));
-      }
-    }
-  }
-  return 0;
+  last_id = static_cast<int>(AttributeOf(*algorithm, 0));
+  last_tile = static_cast<int>(AttributeOf(*algorithm, 1));
+  const Work work{*description, left, right, out, a, b, d, kept};
+  return enqueue_with == nullptr ? Multiply(&work)
+                                 : enqueue_with(stream, Multiply, &work, sizeof work);
 }
 }

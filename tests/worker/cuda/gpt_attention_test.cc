@@ -168,18 +168,21 @@ TEST_F(CudaAttentionTest, IsThatOfItsDefinitionForHeadsOfAllSizes) {
 }
 
 TEST_F(CudaAttentionTest, IsThatOfItsDefinitionAtEveryEdgeOfABlock) {
-  for (const std::int64_t context : {1, 2, 16, 31, 32, 63, 65}) {
+  for (const std::int64_t context : {1, 2, 16, 31, 32, 63, 64, 65, 129}) {
     CompareAttention({2, context, 2, 16}, 1);
   }
+  // Heads above 64 go over the other side in pieces of 32.
+  for (const std::int64_t context : {31, 32, 64, 97, 128}) CompareAttention({1, context, 1, 80}, 1);
 }
 
 TEST_F(CudaAttentionTest, StandsScoresWhoseExponentialsOverflow) {
   // Scores up to some 10 x 10 x 32 / sqrt(32): e^500 is no float.
   CompareAttention({1, 70, 1, 32}, 10);
+  // Several pieces, in which greater scores still come.
+  CompareAttention({1, 140, 1, 128}, 10);
 }
 
-TEST_F(CudaAttentionTest, HasTheSameBitsInAnyOrderOfThreadsAndBlocks) {
-  const AttentionCase c{2, 40, 2, 32};
+void ExpectSameBitsInAnyOrder(const AttentionCase& c) {
   const auto size = static_cast<std::size_t>(c.rows() * c.width());
   const std::vector<Bf16> qkv = RandomBf16(3 * size, 21), d_out = RandomBf16(size, 22);
   const AttentionRun first = RunAttention(c, qkv, d_out);
@@ -190,6 +193,13 @@ TEST_F(CudaAttentionTest, HasTheSameBitsInAnyOrderOfThreadsAndBlocks) {
     EXPECT_EQ(BitsOf(again.lse), BitsOf(first.lse));
     EXPECT_EQ(BitsOf(again.d_qkv), BitsOf(first.d_qkv));
   }
+  simt::Configure({});
+}
+
+TEST_F(CudaAttentionTest, HasTheSameBitsInAnyOrderOfThreadsAndBlocks) {
+  ExpectSameBitsInAnyOrder({2, 40, 2, 32});
+  ExpectSameBitsInAnyOrder({1, 140, 1, 64});
+  ExpectSameBitsInAnyOrder({1, 100, 2, 80});
 }
 
 TEST_F(CudaAttentionTest, ANotANumberStaysInItsSample) {

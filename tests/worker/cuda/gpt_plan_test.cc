@@ -66,6 +66,37 @@ TEST(CudaGptPlanTest, CountsAsItCutsAndKeepsLessAtEachLevelOfRecompute) {
   }
 }
 
+// docs/gpu.md, "Memory": GPT-2 of 124M and 1558M parameters.
+TEST(CudaGptPlanTest, TakesWhatTheDocumentsSay) {
+  struct Size {
+    std::int32_t layers, heads, width;
+    std::int64_t parameters, token[3], beside;
+  };
+  for (const Size& size : {Size{12, 12, 768, 124439808, {315920, 248336, 213008}, 300},
+                           Size{48, 25, 1600, 1557611200, {2505300, 1903700, 1599700}, 499}}) {
+    for (std::int32_t level = 0; level < 3; ++level) {
+      MusterCudaGptConfig config{};
+      config.layers = size.layers;
+      config.heads = size.heads;
+      config.width = size.width;
+      config.context = 1024;
+      config.batch = 8;
+      config.vocabulary = 50257;
+      config.chunk_rows = 1024;
+      config.recompute = level;
+      config.products = MUSTER_CUDA_PRODUCTS_CUBLASLT;
+      EXPECT_EQ(GptShape(config).parameters(), size.parameters);
+      const std::int64_t bytes = CutGptBuffers(config, nullptr).bytes;
+      const std::int64_t tokens = 8 * 1024 * size.token[level];
+      EXPECT_EQ((bytes - tokens - 2 * size.parameters) / 1'000'000, size.beside);
+      config.batch = 9;
+      // Pieces begin on 256 bytes, so a token may take a part of a byte more or less.
+      EXPECT_NEAR(static_cast<double>(CutGptBuffers(config, nullptr).bytes - bytes) / 1024,
+                  static_cast<double>(size.token[level]), 1);
+    }
+  }
+}
+
 std::string Refusal(const MusterCudaGptConfig& config) {
   char text[256] = "";
   EXPECT_EQ(CheckGptConfig(config, {text, sizeof text}), 1);
@@ -98,6 +129,29 @@ TEST(CudaGptPlanTest, RefusesWhatItsKernelsCannotDo) {
   EXPECT_EQ(Refusal(config),
             "the configuration of the GPT: products is 2: allowed is 0 (own kernels) or 1 "
             "(cuBLASLt)");
+  config.products = MUSTER_CUDA_PRODUCTS_OWN;
+  config.table = "";
+  EXPECT_EQ(Refusal(config),
+            "the configuration of the GPT: products is 0: allowed is 1 (cuBLASLt) with a table of "
+            "algorithms");
+  config = SomeConfig();
+  config.attention = 2;
+  EXPECT_EQ(Refusal(config),
+            "the configuration of the GPT: attention is 2: allowed is 0 (own kernels) or 1 "
+            "(cuDNN)");
+  config.attention = MUSTER_CUDA_ATTENTION_CUDNN;
+  EXPECT_EQ(Refusal(config),
+            "the configuration of the GPT: context is 24: allowed is a multiple of 128 with the "
+            "attention of cuDNN");
+}
+
+TEST(CudaGptPlanTest, CountsCudnnsWorkspace) {
+  MusterCudaGptConfig config = SomeConfig();
+  config.context = 256;
+  const std::int64_t own = CutGptBuffers(config, nullptr).bytes;
+  config.attention = MUSTER_CUDA_ATTENTION_CUDNN;
+  // 2 samples of 2 heads, 256 x 256 scores in bfloat16, and a page.
+  EXPECT_EQ(CutGptBuffers(config, nullptr).bytes - own, 2 * 2 * 256 * 256 * 2 + 4096);
 }
 
 }  // namespace

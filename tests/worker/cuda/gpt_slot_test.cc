@@ -1,4 +1,5 @@
-// A whole slot of a small GPT through the module's table, on the emulator, against worker/model's.
+// A whole slot of a small GPT through the module's table, on the emulator or a GPU (tested_module.h),
+// against worker/model's.
 //
 // The CPU has floats where this has bfloat16: each rounding moves a number by up to 2^-9 of it, at
 // random. A gradient passes some ten of them on its way (activations, gradients of activations,
@@ -10,12 +11,12 @@
 
 #include <array>
 #include <cstdlib>
+#include <optional>
 
 #include "tests/worker/cuda/on_device.h"
+#include "tests/worker/cuda/tested_module.h"
 #include "worker/cuda/module.h"
 #include "worker/model/gpt.h"
-
-extern "C" const MusterCudaModule* muster_cuda_module();
 
 namespace muster::cuda {
 namespace {
@@ -111,42 +112,47 @@ class CudaGptSlotTest : public testing::Test {
     Made(const Made&) = delete;
     Made& operator=(const Made&) = delete;
     ~Made() {
-      muster_cuda_module()->gpt_destroy(gpt);
-      muster_cuda_module()->destroy(context);
+      TestedModule().gpt_destroy(gpt);
+      TestedModule().destroy(context);
     }
   };
   void Make(Made& made) {
-    ASSERT_EQ(muster_cuda_module()->create(0, &made.context, Text()), 0) << text_.data();
-    ASSERT_EQ(muster_cuda_module()->gpt_create(made.context, &config_, &made.gpt, Text()), 0)
+    ASSERT_EQ(TestedModule().create(0, &made.context, Text()), 0) << text_.data();
+    ASSERT_EQ(TestedModule().gpt_create(made.context, &config_, &made.gpt, Text()), 0)
         << text_.data();
   }
 
+  struct Receiver {
+    MusterCudaContext* context;
+    Gradients& to;
+    static std::int32_t Finished(void* user, std::int32_t tensor, const float* device,
+                                 std::int64_t length) {
+      auto& self = *static_cast<Receiver*>(user);
+      self.to.order.push_back(tensor);
+      std::vector<float>& values = self.to.tensors.at(static_cast<std::size_t>(tensor));
+      values.resize(static_cast<std::size_t>(length));
+      ReadModuleArray(self.context, device, values);
+      return 0;
+    }
+  };
+
   // A slot by a GPT that may have done others before.
   Gradients Slot(const Made& made) {
+    if (made.gpt == nullptr) return {};
     model::Gpt layout(CpuConfig(), 1);
-    OnDevice<float> weights(Weights(layout));
-    OnDevice<double> loss(1);
+    ModuleArray<float> weights(made.context, Weights(layout));
+    ModuleArray<double> loss(made.context, 1);
     Gradients gradients;
     gradients.tensors.resize(layout.layout().tensors.size());
     const MusterCudaSlotKey key{77, 5, 3};
     const std::vector<std::int32_t> tokens = Tokens();
-    const auto finished = [](void* user, std::int32_t tensor, const float* device,
-                             std::int64_t length) -> std::int32_t {
-      auto& to = *static_cast<Gradients*>(user);
-      to.order.push_back(tensor);
-      std::vector<float>& values = to.tensors.at(static_cast<std::size_t>(tensor));
-      values.resize(static_cast<std::size_t>(length));
-      EXPECT_EQ(
-          cudaMemcpy(values.data(), device, values.size() * sizeof(float), cudaMemcpyDeviceToHost),
-          cudaSuccess);
-      return 0;
-    };
+    Receiver receiver{made.context, gradients};
     EXPECT_EQ(
-        muster_cuda_module()->gpt_slot(made.gpt, weights.data(), tokens.data(), &key, finished,
-                                       &gradients, loss.data(), &gradients.tokens, Text()),
+        TestedModule().gpt_slot(made.gpt, weights.data(), tokens.data(), &key, Receiver::Finished,
+                                &receiver, loss.data(), &gradients.tokens, Text()),
         0)
         << text_.data();
-    EXPECT_EQ(muster_cuda_module()->synchronise(made.context, Text()), 0) << text_.data();
+    EXPECT_EQ(TestedModule().synchronise(made.context, Text()), 0) << text_.data();
     gradients.loss = loss.Read()[0];
     return gradients;
   }
@@ -239,12 +245,13 @@ TEST_F(CudaGptSlotTest, HasTheSameBitsAtAllLevelsOfRecompute) {
 }
 
 TEST_F(CudaGptSlotTest, TakesNoMemoryInASlotAndGivesAllBack) {
+  MUSTER_ON_EMULATOR_ONLY();
   const simt::Counts before = simt::CountAll();
   {
     Made made;
     Make(made);
     std::int64_t bytes = 0;
-    EXPECT_EQ(muster_cuda_module()->gpt_bytes(&config_, &bytes, Text()), 0);
+    EXPECT_EQ(TestedModule().gpt_bytes(&config_, &bytes, Text()), 0);
     EXPECT_GT(bytes, 100000);
     EXPECT_EQ(simt::CountAll().allocated, before.allocated + 1);
     Slot(made);
@@ -261,12 +268,12 @@ TEST_F(CudaGptSlotTest, EvaluatesTheFirstSamplesWithoutDropout) {
   model::Gpt cpu(CpuConfig(), 1);
   const std::vector<float> weights = Weights(cpu);
   const std::vector<std::int32_t> tokens = Tokens();
-  OnDevice<float> at(weights);
-  OnDevice<double> loss(1);
+  ModuleArray<float> at(made.context, weights);
+  ModuleArray<double> loss(made.context, 1);
   for (const std::int32_t rows : {0, 1, 2}) {
     std::int64_t counted = -1;
-    ASSERT_EQ(muster_cuda_module()->gpt_evaluate(made.gpt, at.data(), tokens.data(), rows,
-                                                 loss.data(), &counted, Text()),
+    ASSERT_EQ(TestedModule().gpt_evaluate(made.gpt, at.data(), tokens.data(), rows, loss.data(),
+                                          &counted, Text()),
               0)
         << text_.data();
     const model::SlotLoss expected = cpu.Evaluate(weights, tokens, rows);
@@ -274,8 +281,8 @@ TEST_F(CudaGptSlotTest, EvaluatesTheFirstSamplesWithoutDropout) {
     EXPECT_NEAR(loss.Read()[0], expected.sum, 0.005 * expected.sum) << rows;
   }
   std::int64_t counted = 0;
-  EXPECT_EQ(muster_cuda_module()->gpt_evaluate(made.gpt, at.data(), tokens.data(), 3, loss.data(),
-                                               &counted, Text()),
+  EXPECT_EQ(TestedModule().gpt_evaluate(made.gpt, at.data(), tokens.data(), 3, loss.data(),
+                                        &counted, Text()),
             1);
   EXPECT_STREQ(text_.data(), "gpt_evaluate: rows is 3: allowed is 0 to 2");
 }
@@ -283,25 +290,25 @@ TEST_F(CudaGptSlotTest, EvaluatesTheFirstSamplesWithoutDropout) {
 TEST_F(CudaGptSlotTest, SaysWhatItRefuses) {
   Made made;
   Make(made);
-  OnDevice<float> weights(16);
-  OnDevice<double> loss(1);
+  ModuleArray<float> weights(made.context, 16);
+  ModuleArray<double> loss(made.context, 1);
   const MusterCudaSlotKey key{};
   std::vector<std::int32_t> tokens = Tokens();
   tokens[7] = 61;
   std::int64_t counted = 0;
   const auto finished = [](void*, std::int32_t, const float*, std::int64_t) { return 1; };
-  EXPECT_EQ(muster_cuda_module()->gpt_slot(made.gpt, weights.data(), tokens.data(), &key, finished,
-                                           nullptr, loss.data(), &counted, Text()),
+  EXPECT_EQ(TestedModule().gpt_slot(made.gpt, weights.data(), tokens.data(), &key, finished,
+                                    nullptr, loss.data(), &counted, Text()),
             1);
   EXPECT_STREQ(text_.data(), "the slot's tokens: token 7 is 61: allowed is 0 to 60");
 
   config_.width = 33;
   MusterCudaGpt* gpt = nullptr;
-  EXPECT_EQ(muster_cuda_module()->gpt_create(made.context, &config_, &gpt, Text()), 1);
+  EXPECT_EQ(TestedModule().gpt_create(made.context, &config_, &gpt, Text()), 1);
   EXPECT_EQ(gpt, nullptr);
   EXPECT_THAT(text_.data(), testing::StartsWith("the configuration of the GPT: width is 33"));
   std::int64_t bytes = 1;
-  EXPECT_EQ(muster_cuda_module()->gpt_bytes(&config_, &bytes, Text()), 1);
+  EXPECT_EQ(TestedModule().gpt_bytes(&config_, &bytes, Text()), 1);
   EXPECT_EQ(bytes, 0);
 }
 
@@ -309,8 +316,8 @@ TEST_F(CudaGptSlotTest, EndsWhenAReceiverOfGradientsSaysSo) {
   Made made;
   Make(made);
   model::Gpt layout(CpuConfig(), 1);
-  OnDevice<float> weights(Weights(layout));
-  OnDevice<double> loss(1);
+  ModuleArray<float> weights(made.context, Weights(layout));
+  ModuleArray<double> loss(made.context, 1);
   const MusterCudaSlotKey key{};
   const std::vector<std::int32_t> tokens = Tokens();
   int calls = 0;
@@ -318,26 +325,17 @@ TEST_F(CudaGptSlotTest, EndsWhenAReceiverOfGradientsSaysSo) {
     return ++*static_cast<int*>(user) == 3 ? 1 : 0;
   };
   std::int64_t counted = 0;
-  EXPECT_EQ(muster_cuda_module()->gpt_slot(made.gpt, weights.data(), tokens.data(), &key, finished,
-                                           &calls, loss.data(), &counted, Text()),
+  EXPECT_EQ(TestedModule().gpt_slot(made.gpt, weights.data(), tokens.data(), &key, finished, &calls,
+                                    loss.data(), &counted, Text()),
             1);
   EXPECT_EQ(calls, 3);
   EXPECT_STREQ(text_.data(), "a finished gradient: its receiver ended the slot");
 }
 
-// Which library takes cuBLASLt's place, while it lives.
-class UseCublasLt {
- public:
-  explicit UseCublasLt(const char* library) {
-    EXPECT_EQ(setenv("MUSTER_CUBLASLT_LIB", library, 1), 0);
-  }
-  UseCublasLt(const UseCublasLt&) = delete;
-  UseCublasLt& operator=(const UseCublasLt&) = delete;
-  ~UseCublasLt() { EXPECT_EQ(unsetenv("MUSTER_CUBLASLT_LIB"), 0); }
-};
-
 TEST_F(CudaGptSlotTest, IsTheSameSlotWithTheProductsOfCublasLt) {
-  const UseCublasLt use(FAKE_CUBLASLT_ENGINE);
+  // On a GPU the real one, which has to be there.
+  std::optional<UseCublasLt> use;
+  if (OnEmulator()) use.emplace(FAKE_CUBLASLT_ENGINE);
   config_.products = MUSTER_CUDA_PRODUCTS_CUBLASLT;
   config_.dropout = 0.1;
   CompareWithCpu();
@@ -349,17 +347,34 @@ TEST_F(CudaGptSlotTest, IsTheSameSlotWithTheProductsOfCublasLt) {
   ExpectSameBits(OnGpu(), first);
 }
 
+// The emulator would take minutes, and the CPU takes seconds.
+TEST_F(CudaGptSlotTest, OnAGpuForLayersOfGpt2Too) {
+  if (OnEmulator()) GTEST_SKIP() << "of a GPU alone";
+  config_ = {};
+  config_.layers = 2;
+  config_.heads = 12;
+  config_.width = 768;
+  config_.context = 1024;
+  config_.batch = 1;
+  config_.vocabulary = 50304;
+  config_.chunk_rows = 512;
+  CompareWithCpu();
+  config_.products = MUSTER_CUDA_PRODUCTS_CUBLASLT;
+  CompareWithCpu();
+  ExpectSameBits(OnGpu(), OnGpu());
+}
+
 TEST_F(CudaGptSlotTest, SaysThatCublasLtIsMissing) {
   const UseCublasLt use("libno_such_library.so");
   config_.products = MUSTER_CUDA_PRODUCTS_CUBLASLT;
   const simt::Counts before = simt::CountAll();
   MusterCudaContext* context = nullptr;
-  ASSERT_EQ(muster_cuda_module()->create(0, &context, Text()), 0);
+  ASSERT_EQ(TestedModule().create(0, &context, Text()), 0);
   MusterCudaGpt* gpt = nullptr;
-  EXPECT_EQ(muster_cuda_module()->gpt_create(context, &config_, &gpt, Text()), 1);
+  EXPECT_EQ(TestedModule().gpt_create(context, &config_, &gpt, Text()), 1);
   EXPECT_EQ(gpt, nullptr);
   EXPECT_THAT(text_.data(), testing::StartsWith("cuBLASLt: libno_such_library.so: cannot open"));
-  muster_cuda_module()->destroy(context);
+  TestedModule().destroy(context);
   EXPECT_EQ(simt::CountAll().allocated, before.allocated);
 }
 
@@ -369,12 +384,12 @@ TEST_F(CudaGptSlotTest, ADivergedModelHasALossThatIsNotFinite) {
   model::Gpt layout(CpuConfig(), 1);
   std::vector<float> values = Weights(layout);
   values[100] = INFINITY;
-  OnDevice<float> weights(values);
-  OnDevice<double> loss(1);
+  ModuleArray<float> weights(made.context, values);
+  ModuleArray<double> loss(made.context, 1);
   std::int64_t counted = 0;
   const std::vector<std::int32_t> tokens = Tokens();
-  ASSERT_EQ(muster_cuda_module()->gpt_evaluate(made.gpt, weights.data(), tokens.data(), 2,
-                                               loss.data(), &counted, Text()),
+  ASSERT_EQ(TestedModule().gpt_evaluate(made.gpt, weights.data(), tokens.data(), 2, loss.data(),
+                                        &counted, Text()),
             0)
       << text_.data();
   EXPECT_FALSE(std::isfinite(loss.Read()[0]));

@@ -1,5 +1,5 @@
 // The module's table on the emulator (simt/simt.h): its kernels as they are launched, and its host
-// code, in every build.
+// code, in every build; or on a GPU (tested_module.h).
 //
 // Thread rule: one thread.
 #pragma once
@@ -12,10 +12,9 @@
 #include <vector>
 
 #include "tests/worker/cuda/simt/fixture.h"
+#include "tests/worker/cuda/tested_module.h"
 #include "worker/cuda/module.h"
 #include "worker/cuda/portable.h"
-
-extern "C" const MusterCudaModule* muster_cuda_module();
 
 namespace muster::cuda {
 
@@ -39,7 +38,7 @@ class LaunchedTest : public simt::SimtTest {
     SimtTest::TearDown();
   }
 
-  static const MusterCudaModule& module() { return *muster_cuda_module(); }
+  static const MusterCudaModule& module() { return TestedModule(); }
   MusterCudaContext* context() const { return context_; }
   MusterCudaText message() {
     text_.fill('\0');
@@ -56,6 +55,7 @@ class LaunchedTest : public simt::SimtTest {
     const auto bytes = static_cast<std::int64_t>(values.size() * sizeof(T));
     EXPECT_EQ(module().allocate(context_, bytes, &device, message()), 0) << text();
     EXPECT_EQ(module().to_device(context_, values.data(), device, bytes, message()), 0) << text();
+    EXPECT_EQ(module().synchronise(context_, message()), 0) << text();
     allocated_.push_back(device);
     return static_cast<T*>(device);
   }

@@ -28,6 +28,7 @@ class OnDevice {
   ~OnDevice() { EXPECT_EQ(cudaFree(data_), cudaSuccess); }
 
   T* data() { return data_; }
+  std::size_t size() const { return size_; }
   std::vector<T> Read() const {
     std::vector<T> values(size_);
     EXPECT_EQ(cudaMemcpy(values.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost),

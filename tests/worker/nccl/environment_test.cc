@@ -59,12 +59,33 @@ TEST(EnvironmentTest, AppliesToThisProcess) {
   EXPECT_EQ(ProcessEnvironment("MUSTER_TEST_VARIABLE"), std::nullopt);
 }
 
+TEST(EnvironmentTest, ProcessesThatShareAGpuAreHostsOfTheirOwn) {
+  const Environment set = {{"NCCL_BUFFSIZE", "4194304"}};
+  const Getenv get = [&](const std::string& name) -> std::optional<std::string> {
+    const auto it = set.find(name);
+    return it == set.end() ? std::nullopt : std::optional(it->second);
+  };
+  std::map<std::string, std::string> one, other;
+  for (const Change& c : MakeSharedGpuChanges(get, 17)) one[c.name] = c.value.value();
+  for (const Change& c : MakeSharedGpuChanges(get, 18)) other[c.name] = c.value.value();
+  EXPECT_EQ(one.size(), SharedGpuSettings().size() - 1);
+  EXPECT_FALSE(one.contains("NCCL_BUFFSIZE")) << "what somebody has set stays";
+  EXPECT_EQ(one["NCCL_HOSTID"], "muster-17");
+  EXPECT_EQ(other["NCCL_HOSTID"], "muster-18");
+  EXPECT_EQ(one["NCCL_P2P_DISABLE"], "1");
+  one.erase("NCCL_HOSTID");
+  other.erase("NCCL_HOSTID");
+  EXPECT_EQ(one, other);
+}
+
 // The page's table is written by hand: each setting, with its reason, is a row of it.
 TEST(EnvironmentTest, TheDocumentHasTheTable) {
   std::ifstream file(std::string(MUSTER_SOURCE_DIR) + "/docs/nccl.md");
   std::stringstream text;
   text << file.rdbuf();
-  for (const Setting& s : ElasticSettings()) {
+  std::vector<Setting> all(ElasticSettings().begin(), ElasticSettings().end());
+  all.insert(all.end(), SharedGpuSettings().begin(), SharedGpuSettings().end());
+  for (const Setting& s : all) {
     const std::string value = s.value == nullptr ? "cleared" : "`" + std::string(s.value) + "`";
     const std::string rule = s.rule == Rule::kDefault ? "if unset" : "always";
     const std::string row =

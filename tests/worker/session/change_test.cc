@@ -9,6 +9,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -164,6 +165,37 @@ TEST_F(ChangeTest, LeaverGoesByItselfWhenMostOfItsGraceIsOver) {
   EXPECT_THAT(b.Do(Tick{}), IsEmpty());
   b.After(0.2);
   EXPECT_THAT(b.Do(Tick{}), ElementsAre(StartsWith("Exit 0")));
+}
+
+TEST_F(ChangeTest, OneThatLeaksLeavesInItsTurnAndStartsAgain) {
+  // Rank 0 of two: the turn of even epochs.
+  EXPECT_THAT(b.Do(StartAgain{base::Epoch(1), "open files grew"}), IsEmpty());
+  b.Install(ViewBuilder(2, {0, 1}).Resume(1, 7));
+  EXPECT_THAT(b.Do(StartAgain{base::Epoch(1), "of a view before"}), IsEmpty());
+  EXPECT_THAT(b.Do(StartAgain{base::Epoch(2), "open files grew"}),
+              ElementsAre(HasSubstr("open files grew"), "Send Leave"));
+  EXPECT_THAT(b.Do(StartAgain{base::Epoch(2), "open files grew"}), IsEmpty()) << "once";
+  b.After(3000);
+  EXPECT_THAT(b.Do(Tick{}), IsEmpty()) << "it does not go by itself";
+  EXPECT_THAT(b.Do(StreamUp{}), Contains("Send Leave"));
+  EXPECT_THAT(b.Hear(api::Release{}), ElementsAre(StartsWith("Exit 79")));
+}
+
+TEST_F(ChangeTest, OneThatLeaksStaysAloneAndInAViewThatHasLostSomebody) {
+  b.Install(ViewBuilder(2, {0, 1, 2}).Resume(1, 7));
+  b.Install(ViewBuilder(4, {0, 1}).Resume(1, 7));
+  EXPECT_THAT(b.Do(StartAgain{base::Epoch(4), "leaks"}), IsEmpty()) << "smaller than before";
+  b.Install(ViewBuilder(5, {0}).Resume(1, 7));
+  b.Install(ViewBuilder(6, {0}).Resume(1, 7));
+  EXPECT_THAT(b.Do(StartAgain{base::Epoch(6), "leaks"}), IsEmpty()) << "it holds the state alone";
+}
+
+TEST_F(ChangeTest, ASignalIsStrongerThanTheWishToStartAgain) {
+  b.Install(ViewBuilder(2, {0, 1}).Resume(1, 7));
+  b.Do(StartAgain{base::Epoch(2), "leaks"});
+  EXPECT_THAT(b.Do(TermSignal{30}), ElementsAre("Send Leave"));
+  EXPECT_THAT(b.Do(TermSignal{30}), ElementsAre("Send Leave"));
+  EXPECT_THAT(b.Hear(api::Release{}), ElementsAre(StartsWith("Exit 0")));
 }
 
 TEST(LeaveTest, TermSignalBeforeAnyViewExitsAtOnce) {

@@ -80,6 +80,8 @@ std::string Describe(const Event& event) {
           return "BeatSent " + to_string(e.sequence);
         else if constexpr (std::is_same_v<T, TermSignal>)
           return "TermSignal";
+        else if constexpr (std::is_same_v<T, StartAgain>)
+          return "StartAgain e" + to_string(e.epoch.value);
         else if constexpr (std::is_same_v<T, Tick>)
           return "Tick";
         else

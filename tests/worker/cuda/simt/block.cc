@@ -92,7 +92,7 @@ std::string Block::OfThread(unsigned thread) const {
 
 void Block::RunThread(void* block) {
   auto* const self = static_cast<Block*>(block);
-  self->kernel_.run(self->kernel_.values);
+  self->kernel_.run(self->kernel_.values.get());
 }
 
 void Block::Resume(unsigned thread) {

@@ -94,22 +94,13 @@ void CheckParameter(std::size_t position, const void* bytes, std::size_t size, b
   }
 }
 
-void RunKernel(const Kernel& kernel, const Shape& shape, cudaStream_t stream) {
+namespace {
+
+cudaError_t RunNow(const Kernel& kernel, const Shape& shape) {
   Emulator& emulator = TheEmulator();
+  kernel.check(kernel.values.get());
   const std::string parameter = std::exchange(wrong_parameter, "");
-  if (!IsStream(stream)) {
-    Breach("launch: its stream is none of this device", cudaErrorInvalidResourceHandle);
-    return;
-  }
-  const cudaError_t unfit = CheckShape(kernel, shape, emulator);
-  if (unfit != cudaSuccess) {
-    Failed(unfit);
-    return;
-  }
-  if (!parameter.empty()) {
-    Breach("launch: " + parameter, cudaErrorLaunchFailure);
-    return;
-  }
+  if (!parameter.empty()) return Breach("launch: " + parameter, cudaErrorLaunchFailure);
   const std::lock_guard launching(emulator.launching);
   Settings settings;
   {
@@ -121,7 +112,22 @@ void RunKernel(const Kernel& kernel, const Shape& shape, cudaStream_t stream) {
   std::optional<std::string> breach = RunBlocks(kernel, shape, settings);
   const std::string written = emulator.memory.Close();
   if (!breach && !written.empty()) breach = written;
-  if (breach) Breach(*breach, cudaErrorLaunchFailure);
+  return breach ? Breach(*breach, cudaErrorLaunchFailure) : cudaSuccess;
+}
+
+}  // namespace
+
+void RunKernel(const Kernel& kernel, const Shape& shape, cudaStream_t stream) {
+  if (!IsStream(stream)) {
+    Breach("launch: its stream is none of this device", cudaErrorInvalidResourceHandle);
+    return;
+  }
+  const cudaError_t unfit = CheckShape(kernel, shape, TheEmulator());
+  if (unfit != cudaSuccess) {
+    Failed(unfit);
+    return;
+  }
+  (void)Give(stream, [kernel, shape] { return RunNow(kernel, shape); });
 }
 
 }  // namespace muster::simt

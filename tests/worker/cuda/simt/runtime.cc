@@ -35,6 +35,10 @@ constexpr Named kErrors[] = {
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
     {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
+    {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
+     "operation not permitted when stream is capturing"},
+    {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
+     "operation failed due to a previous error during capture"},
 };
 const Named* Find(cudaError_t error) {
   const auto found = std::find_if(std::begin(kErrors), std::end(kErrors),
@@ -76,7 +80,7 @@ bool IsStream(cudaStream_t stream) {
   Emulator& emulator = TheEmulator();
   const std::lock_guard lock(emulator.mutex);
   const auto found = emulator.streams.find(stream);
-  return found != emulator.streams.end() && found->second == device;
+  return found != emulator.streams.end() && found->second.device == device;
 }
 
 void Configure(const Settings& settings) {
@@ -94,10 +98,13 @@ std::vector<std::string> TakeBreaches() {
 Counts CountAll() {
   Emulator& emulator = TheEmulator();
   const std::lock_guard lock(emulator.mutex);
-  return {emulator.launches, static_cast<std::int64_t>(emulator.memory.count()),
+  return {emulator.launches,
+          static_cast<std::int64_t>(emulator.memory.count()),
           static_cast<std::int64_t>(emulator.page_locked.size()),
           static_cast<std::int64_t>(emulator.streams.size()),
-          static_cast<std::int64_t>(emulator.events.size())};
+          static_cast<std::int64_t>(emulator.events.size()),
+          static_cast<std::int64_t>(emulator.graphs.size()),
+          emulator.graph_launches};
 }
 
 namespace {
@@ -152,7 +159,10 @@ cudaError_t cudaSetDevice(int ordinal) {
   if (error == cudaSuccess) muster::simt::device = ordinal;
   return error;
 }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() {
+  const cudaError_t error = muster::simt::MayBeCalled("cudaDeviceSynchronize");
+  return error != cudaSuccess ? error : muster::simt::WaitForAll();
+}
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int ordinal) {
   cudaDeviceProp properties;

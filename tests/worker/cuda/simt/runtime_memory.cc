@@ -1,50 +1,21 @@
-// The functions of CUDA's runtime that hand out: streams, events, memory; and those that copy.
+// The functions of CUDA's runtime that hand out memory, and those that copy.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <map>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/worker/cuda/simt/emulator.h"
 
 namespace muster::simt {
 namespace {
 
-// A handle that was not given before, of the thread's device.
-template <typename Handle>
-cudaError_t Hand(std::map<const void*, int>& to, Handle* out) {
-  Emulator& emulator = TheEmulator();
-  const std::lock_guard lock(emulator.mutex);
-  *out = reinterpret_cast<Handle>(emulator.last_handle += 16);
-  to[*out] = ThisDevice();
-  return cudaSuccess;
-}
-
-cudaError_t TakeBack(std::map<const void*, int>& from, const void* handle, const char* call) {
-  Emulator& emulator = TheEmulator();
-  std::size_t erased = 0;
-  {
-    const std::lock_guard lock(emulator.mutex);
-    erased = from.erase(handle);
-  }
-  if (erased != 0) return cudaSuccess;
-  return Breach(std::string(call) + ": it was not handed out", cudaErrorInvalidResourceHandle);
-}
-
 cudaError_t NeedStream(cudaStream_t stream, const char* call) {
   if (IsStream(stream)) return cudaSuccess;
   return Breach(std::string(call) + ": the stream is none of this device",
                 cudaErrorInvalidResourceHandle);
-}
-
-cudaError_t NeedEvent(cudaEvent_t event, const char* call) {
-  Emulator& emulator = TheEmulator();
-  {
-    const std::lock_guard lock(emulator.mutex);
-    if (emulator.events.count(event) != 0) return cudaSuccess;
-  }
-  return Breach(std::string(call) + ": there is no such event", cudaErrorInvalidResourceHandle);
 }
 
 cudaError_t CopyFor(const char* call, void* to, const void* from, std::size_t bytes,
@@ -94,42 +65,6 @@ using muster::simt::Breach;
 using muster::simt::Failed;
 using muster::simt::TheEmulator;
 
-cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
-}
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
-  if (flags > cudaStreamNonBlocking) return Failed(cudaErrorInvalidValue);
-  return muster::simt::Hand(TheEmulator().streams, stream);
-}
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  return muster::simt::TakeBack(TheEmulator().streams, stream, "cudaStreamDestroy");
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return muster::simt::NeedStream(stream, "cudaStreamSynchronize");
-}
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  const cudaError_t error = muster::simt::NeedStream(stream, "cudaStreamWaitEvent");
-  return error != cudaSuccess ? error : muster::simt::NeedEvent(event, "cudaStreamWaitEvent");
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
-  if ((flags & ~cudaEventDisableTiming) != 0) return Failed(cudaErrorInvalidValue);
-  return muster::simt::Hand(TheEmulator().events, event);
-}
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  return muster::simt::TakeBack(TheEmulator().events, event, "cudaEventDestroy");
-}
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  const cudaError_t error = muster::simt::NeedStream(stream, "cudaEventRecord");
-  return error != cudaSuccess ? error : muster::simt::NeedEvent(event, "cudaEventRecord");
-}
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  return muster::simt::NeedEvent(event, "cudaEventSynchronize");
-}
-cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return muster::simt::NeedEvent(event, "cudaEventQuery");
-}
-
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
   *total_bytes = muster::simt::DeviceBytes();
   const std::size_t used = TheEmulator().memory.Used(muster::simt::ThisDevice());
@@ -139,31 +74,40 @@ cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
 
 cudaError_t cudaMalloc(void** device, std::size_t bytes) {
   *device = nullptr;
-  if (bytes == 0) return cudaSuccess;
+  const cudaError_t error = muster::simt::MayBeCalled("cudaMalloc");
+  if (error != cudaSuccess || bytes == 0) return error;
   *device =
       TheEmulator().memory.Allocate(muster::simt::ThisDevice(), bytes, muster::simt::DeviceBytes());
   return *device == nullptr ? Failed(cudaErrorMemoryAllocation) : cudaSuccess;
 }
+// Waits for what may still use it, as CUDA does.
 cudaError_t cudaFree(void* device) {
+  const cudaError_t error = muster::simt::MayBeCalled("cudaFree");
+  if (error != cudaSuccess) return error;
+  (void)muster::simt::WaitForAll();
   if (device == nullptr || TheEmulator().memory.Free(device)) return cudaSuccess;
   return Breach("cudaFree: it was not allocated, or is freed", cudaErrorInvalidValue);
 }
 
 cudaError_t cudaMallocHost(void** host, std::size_t bytes) {
+  *host = nullptr;
+  const cudaError_t error = muster::simt::MayBeCalled("cudaMallocHost");
+  if (error != cudaSuccess) return error;
   *host = bytes == 0 ? nullptr : std::malloc(bytes);
   if (*host == nullptr) return bytes == 0 ? cudaSuccess : Failed(cudaErrorMemoryAllocation);
   auto& emulator = TheEmulator();
   const std::lock_guard lock(emulator.mutex);
-  emulator.page_locked.insert(*host);
+  emulator.page_locked[static_cast<const char*>(*host)] = bytes;
   return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* host) {
   if (host == nullptr) return cudaSuccess;
+  (void)muster::simt::WaitForAll();
   auto& emulator = TheEmulator();
   std::size_t erased = 0;
   {
     const std::lock_guard lock(emulator.mutex);
-    erased = emulator.page_locked.erase(host);
+    erased = emulator.page_locked.erase(static_cast<const char*>(host));
   }
   if (erased == 0) {
     return Breach("cudaFreeHost: it was not allocated, or is freed", cudaErrorInvalidValue);
@@ -173,19 +117,39 @@ cudaError_t cudaFreeHost(void* host) {
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  const cudaError_t error = muster::simt::MayBeCalled("cudaMemcpy");
+  if (error != cudaSuccess) return error;
   return muster::simt::CopyFor("cudaMemcpy", to, from, bytes, kind);
 }
+
+// What is pageable has been read when this returns, or written: CUDA stages the one and waits for the
+// other.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
   const cudaError_t error = muster::simt::NeedStream(stream, "cudaMemcpyAsync");
   if (error != cudaSuccess) return error;
-  return muster::simt::CopyFor("cudaMemcpyAsync", to, from, bytes, kind);
+  const auto copy = [=](const void* source) {
+    return muster::simt::CopyFor("cudaMemcpyAsync", to, source, bytes, kind);
+  };
+  const bool late = muster::simt::IsLate(stream);
+  if (late && kind == cudaMemcpyHostToDevice && !muster::simt::IsPageLocked(from)) {
+    const auto* const first = static_cast<const char*>(from);
+    const auto staged = std::make_shared<std::vector<char>>(first, first + bytes);
+    return muster::simt::Give(stream, [=] { return copy(staged->data()); });
+  }
+  const cudaError_t given = muster::simt::Give(stream, [=] { return copy(from); });
+  const bool waits = late && kind == cudaMemcpyDeviceToHost && !muster::simt::IsPageLocked(to);
+  return waits && given == cudaSuccess ? muster::simt::WaitFor(stream) : given;
 }
+
 cudaError_t cudaMemset(void* device, int value, std::size_t bytes) {
+  const cudaError_t error = muster::simt::MayBeCalled("cudaMemset");
+  if (error != cudaSuccess) return error;
   return muster::simt::FillFor("cudaMemset", device, value, bytes);
 }
 cudaError_t cudaMemsetAsync(void* device, int value, std::size_t bytes, cudaStream_t stream) {
   const cudaError_t error = muster::simt::NeedStream(stream, "cudaMemsetAsync");
   if (error != cudaSuccess) return error;
-  return muster::simt::FillFor("cudaMemsetAsync", device, value, bytes);
+  return muster::simt::Give(
+      stream, [=] { return muster::simt::FillFor("cudaMemsetAsync", device, value, bytes); });
 }

@@ -35,6 +35,11 @@ struct Settings {
   bool by_warps = false;
   int devices = 1;
   std::size_t device_bytes = std::size_t{16} << 30;
+  // What is given to a stream is done when somebody waits for it, and not at once: what a copy of
+  // page-locked memory reads then is what is there then.
+  bool late = false;
+  // What a graph's maker is answered.
+  bool captures_fail = false, instantiations_fail = false;
   // What a block may have after cudaFuncSetAttribute: the least of the GPUs that the module has
   // machine code for (A100; newer ones have 227 KiB).
   std::size_t most_shared_bytes = std::size_t{163} << 10;
@@ -51,6 +56,8 @@ struct Counts {
   std::int64_t allocated = 0;            // cudaMalloc without cudaFree
   std::int64_t page_locked = 0;          // cudaMallocHost without cudaFreeHost
   std::int64_t streams = 0, events = 0;  // created and not destroyed
+  std::int64_t graphs = 0;               // captured or instantiated, and not destroyed
+  std::int64_t graph_launches = 0;       // since the program started
 };
 Counts CountAll();
 

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -153,9 +154,10 @@ T Atomic(T* at, Change change) {
 }
 
 struct Kernel {
-  const void* name;                 // tells kernels apart
-  void (*run)(const void* values);  // one thread of it
-  const void* values;
+  const void* name;                   // tells kernels apart
+  void (*run)(const void* values);    // one thread of it
+  void (*check)(const void* values);  // CheckParameter of each
+  std::shared_ptr<const void> values;
 };
 struct Shape {
   dim3 blocks, threads;
@@ -163,24 +165,32 @@ struct Shape {
 };
 // Null and device memory are in order. `exact` says that the bytes are one pointer.
 void CheckParameter(std::size_t position, const void* bytes, std::size_t size, bool exact);
+// Now, or when the stream comes to it; a copy of `kernel` may be run many times.
 void RunKernel(const Kernel& kernel, const Shape& shape, cudaStream_t stream);
 
 // What went wrong is the thread's last error.
 template <typename... P>
 void Launch(void (*kernel)(P...), dim3 blocks, dim3 threads, std::size_t shared_bytes,
             cudaStream_t stream, P... parameters) {
-  // What lies between fields is left over from anything, and would look like a pointer.
-  (__builtin_clear_padding(&parameters), ...);
-  std::size_t position = 0;
-  (CheckParameter(++position, &parameters, sizeof parameters, std::is_pointer_v<P>), ...);
   using Values = std::tuple<void (*)(P...), std::tuple<P...>>;
-  const Values values(kernel, std::tuple<P...>(parameters...));
+  const auto values = std::make_shared<Values>(kernel, std::tuple<P...>(parameters...));
+  // What lies between fields is left over from anything, and would look like a pointer.
+  std::apply([](auto&... parameter) { (__builtin_clear_padding(&parameter), ...); },
+             std::get<1>(*values));
   const auto run = [](const void* opaque) {
     const auto& [function, list] = *static_cast<const Values*>(opaque);
     std::apply(function, list);
   };
-  RunKernel({reinterpret_cast<const void*>(kernel), run, &values}, {blocks, threads, shared_bytes},
-            stream);
+  const auto check = [](const void* opaque) {
+    std::size_t position = 0;
+    std::apply(
+        [&position](const auto&... parameter) {
+          (CheckParameter(++position, &parameter, sizeof parameter, std::is_pointer_v<P>), ...);
+        },
+        std::get<1>(*static_cast<const Values*>(opaque)));
+  };
+  RunKernel({reinterpret_cast<const void*>(kernel), run, check, values},
+            {blocks, threads, shared_bytes}, stream);
 }
 
 }  // namespace muster::simt

@@ -2,8 +2,9 @@
 // runtime, on the emulator of this folder (simt.h). Names, values and what each function answers
 // are CUDA's; whatever is not here does not compile, and is then added with a test.
 //
-// Everything is done at once: a stream is a name, and what was launched has ended when the launch
-// returns. Thread rule: any thread; one at a time computes.
+// Everything is done at once, and what was launched has ended when the launch returns; or, as
+// Settings::late has it, when somebody waits for it. What a captured stream is given is done when its
+// graph is launched. Thread rule: any thread; one at a time computes.
 #pragma once
 
 #include <cstddef>
@@ -30,6 +31,8 @@ enum cudaError : int {
   cudaErrorInvalidDevice = 101,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
 };
 using cudaError_t = cudaError;
 
@@ -57,8 +60,20 @@ inline constexpr unsigned cudaEventDefault = 0, cudaEventDisableTiming = 2;
 
 struct CUstream_st;
 struct CUevent_st;
+struct CUgraph_st;
+struct CUgraphExec_st;
+struct CUgraphNode_st;
 using cudaStream_t = CUstream_st*;
 using cudaEvent_t = CUevent_st*;
+using cudaGraph_t = CUgraph_st*;
+using cudaGraphExec_t = CUgraphExec_st*;
+using cudaGraphNode_t = CUgraphNode_st*;
+
+enum cudaStreamCaptureMode : int {
+  cudaStreamCaptureModeGlobal = 0,
+  cudaStreamCaptureModeThreadLocal = 1,
+  cudaStreamCaptureModeRelaxed = 2,
+};
 
 struct uint3 {
   unsigned x, y, z;
@@ -99,6 +114,18 @@ cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventQuery(cudaEvent_t event);
+// On the host's clock: not how long a kernel takes.
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end);
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+// How many there are; the nodes themselves are not handed out.
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
+                                 unsigned long long flags = 0);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 
 cudaError_t cudaMalloc(void** device, std::size_t bytes);
 cudaError_t cudaFree(void* device);
