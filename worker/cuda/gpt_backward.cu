@@ -104,7 +104,7 @@ void BlockBackward(GptPass& pass, std::int32_t layer) {
 
   Through(pass, index(GptTensor::kAttentionWeight), {width, width}, b.attended, memory.branch,
           memory.d_norm);
-  pass.Launched("attention_backward", LaunchAttentionBackward(pass.stream, pass.AttentionOf(b)));
+  pass.AttendBackward(b);
   MakeNormAgain(pass, index(GptTensor::kNorm1Gain), norm1, b.norm1, b.mean1, b.rstd1);
   Through(pass, index(GptTensor::kQkvWeight), {width, 3 * width}, b.norm1, memory.d_qkv,
           memory.d_norm);

@@ -23,6 +23,7 @@ struct GptPass {
   const GptShape& shape;
   const GptBuffers& memory;
   Multiplier& multiplier;
+  Attention& attention;
   cudaStream_t stream;
   const float* weights;  // of the device, flat
   double dropout;
@@ -46,6 +47,8 @@ struct GptPass {
   // Each keeps the first failure.
   void Launched(const char* name, cudaError_t error);
   void Multiply(const Product& product);
+  void Attend(const GptBuffers::Block& b);
+  void AttendBackward(const GptBuffers::Block& b);
   void Finish(std::int32_t tensor, const float* gradient);
 };
 

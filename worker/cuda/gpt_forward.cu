@@ -77,7 +77,7 @@ void BlockForward(GptPass& pass, std::int32_t layer) {
   const auto index = [&](GptTensor tensor) { return BlockTensorIndex(layer, tensor); };
 
   Linear(pass, index(GptTensor::kQkvWeight), b.norm1, width, 3 * width, b.qkv);
-  pass.Launched("attention", LaunchAttention(pass.stream, pass.AttentionOf(b)));
+  pass.Attend(b);
   Linear(pass, index(GptTensor::kAttentionWeight), b.attended, width, width, branch);
   Norm(pass, index(GptTensor::kNorm2Gain), b.input, branch, 1 + 2 * layer, b.middle,
        {b.norm2, b.mean2, b.rstd2});
@@ -176,6 +176,14 @@ void GptPass::Launched(const char* name, cudaError_t error) {
 
 void GptPass::Multiply(const Product& product) {
   if (failed == 0) failed = multiplier.Multiply(stream, product, message);
+}
+
+void GptPass::Attend(const GptBuffers::Block& b) {
+  if (failed == 0) failed = attention.Forward(stream, AttentionOf(b), message);
+}
+
+void GptPass::AttendBackward(const GptBuffers::Block& b) {
+  if (failed == 0) failed = attention.Backward(stream, AttentionOf(b), message);
 }
 
 void GptPass::Finish(std::int32_t tensor, const float* gradient) {

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "worker/cuda/cublaslt.h"
+#include "worker/cuda/cudnn_attention.h"
 #include "worker/cuda/slot_sums.h"
 
 namespace muster::cuda {
@@ -79,6 +80,15 @@ void CutBackward(Knife& knife, const GptShape& shape, GptBuffers& all) {
 
 }  // namespace
 
+cudnn::AttentionShape AttentionShapeOf(const MusterCudaGptConfig& c) {
+  cudnn::AttentionShape shape;
+  shape.batch = c.batch;
+  shape.context = c.context;
+  shape.heads = c.heads;
+  shape.width = c.width;
+  return shape;
+}
+
 std::int32_t CheckGptConfig(const MusterCudaGptConfig& c, MusterCudaText message) {
   struct Count {
     const char* field;
@@ -116,6 +126,12 @@ std::int32_t CheckGptConfig(const MusterCudaGptConfig& c, MusterCudaText message
   }
   if (c.products == MUSTER_CUDA_PRODUCTS_OWN && (c.table != nullptr || c.tune != 0)) {
     return Refuse(message, "products", c.products, "1 (cuBLASLt) with a table of algorithms");
+  }
+  if (c.attention != MUSTER_CUDA_ATTENTION_OWN && c.attention != MUSTER_CUDA_ATTENTION_CUDNN) {
+    return Refuse(message, "attention", c.attention, "0 (own kernels) or 1 (cuDNN)");
+  }
+  if (c.attention == MUSTER_CUDA_ATTENTION_CUDNN && CheckShape(AttentionShapeOf(c)) != nullptr) {
+    return Refuse(message, "context", c.context, "a multiple of 128 with the attention of cuDNN");
   }
   return 0;
 }
@@ -192,6 +208,9 @@ GptBuffers CutGptBuffers(const MusterCudaGptConfig& config, void* base) {
   knife.Cut(all.losses, shape.rows);
   if (config.products == MUSTER_CUDA_PRODUCTS_CUBLASLT) {
     knife.CutBytes(all.workspace, kCublasLtWorkspace);
+  }
+  if (config.attention == MUSTER_CUDA_ATTENTION_CUDNN) {
+    knife.CutBytes(all.attention_workspace, CudnnWorkspace(AttentionShapeOf(config)));
   }
   all.bytes = knife.used();
   return all;

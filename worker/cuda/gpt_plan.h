@@ -10,10 +10,13 @@
 #include <vector>
 
 #include "worker/cuda/bf16.h"
+#include "worker/cuda/cudnn_graph.h"
 #include "worker/cuda/module.h"
 #include "worker/cuda/slot_random.h"
 
 namespace muster::cuda {
+
+cudnn::AttentionShape AttentionShapeOf(const MusterCudaGptConfig& config);
 
 // 0, or 1 and a sentence that names field, value and what is allowed.
 std::int32_t CheckGptConfig(const MusterCudaGptConfig& config, MusterCudaText message);
@@ -103,9 +106,10 @@ struct GptBuffers {
   float *d_residual = nullptr, *d_dot = nullptr;
   // Gradients of tensors: the ones in work, and the token embedding until the end.
   float *d_matrix = nullptr, *d_vector = nullptr, *d_vector2 = nullptr, *d_words = nullptr;
-  float* scratch = nullptr;   // of sums over rows
-  double* losses = nullptr;   // a row each
-  void* workspace = nullptr;  // cuBLASLt's; null without it
+  float* scratch = nullptr;             // of sums over rows
+  double* losses = nullptr;             // a row each
+  void* workspace = nullptr;            // cuBLASLt's; null without it
+  void* attention_workspace = nullptr;  // cuDNN's; null without it
   std::int64_t bytes = 0;
 };
 // With a null base it only counts. The base starts on 256 bytes.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "worker/cuda/attention.h"
 #include "worker/cuda/bf16.h"
 #include "worker/cuda/launch.h"
 #include "worker/cuda/matmul.h"
@@ -125,21 +126,11 @@ cudaError_t LaunchFusedNormBackward(cudaStream_t stream, const FusedNormBackward
 
 // ---- kernels_gpt_attention.cu ----
 
-// Causal attention over qkv [batch x context, 3 width]. The size of a head is a multiple of 16 up
-// to 128. `lse`: log of the sum of exponentials, batch x heads x context.
-struct AttentionPass {
-  std::int64_t batch = 0, context = 0, heads = 0, width = 0;
-  const Bf16* qkv = nullptr;
-  Bf16* out = nullptr;
-  float* lse = nullptr;
-  // Backward.
-  const Bf16* d_out = nullptr;
-  float* d_dot = nullptr;  // as lse: row sums of d_out x out
-  Bf16* d_qkv = nullptr;
-};
 constexpr std::int64_t kMostHeadSize = 128;
 cudaError_t LaunchAttention(cudaStream_t stream, const AttentionPass& a);
 cudaError_t LaunchAttentionBackward(cudaStream_t stream, const AttentionPass& a);
+// Launches them.
+std::unique_ptr<Attention> MakeOwnAttention();
 
 // ---- kernels_gpt_head.cu ----
 

@@ -211,6 +211,7 @@ constexpr MusterCudaModule kModule = {
     CreateGpt,
     DestroyGpt,
     GptProducts,
+    GptAttention,
     GptTable,
     GptGraphsOf,
     GptSlot,

@@ -75,10 +75,14 @@ typedef struct MusterCudaNorm {
 // statistics are float.
 typedef struct MusterCudaGpt MusterCudaGpt;
 enum { MUSTER_CUDA_PRODUCTS_OWN = 0, MUSTER_CUDA_PRODUCTS_CUBLASLT = 1 };
+// cuDNN is asked for contexts of multiples of this.
+#define MUSTER_CUDA_CUDNN_CONTEXT 128
+enum { MUSTER_CUDA_ATTENTION_OWN = 0, MUSTER_CUDA_ATTENTION_CUDNN = 1 };
 typedef struct MusterCudaGptConfig {
   int32_t layers, heads, width, context, batch, vocabulary;
   int32_t recompute;   // 0: keeps all, 1: makes GELU's output again, 2: the norms' too
   int32_t products;    // who multiplies matrices
+  int32_t attention;   // who computes attention
   int32_t chunk_rows;  // rows of logits that are there at a time
   int32_t graphs;      // 1: slots are launched as CUDA graphs, where that can be; same bits
   // With cuBLASLt. A closed text (product_table.h), read while the GPT is made; null: none. tune 1: each
@@ -181,6 +185,9 @@ typedef struct MusterCudaModule {
   void (*gpt_destroy)(MusterCudaGpt* gpt);
   // Who multiplies: cuBLASLt's version as it numbers itself, 0 for our own kernels.
   int64_t (*gpt_products)(const MusterCudaGpt* gpt);
+  // Who computes attention, as members must share it: cuDNN with version and engines, empty for our
+  // own kernels. It lives as long as the GPT.
+  const char* (*gpt_attention)(const MusterCudaGpt* gpt);
   // The table of what makes the products so far; with cuBLASLt.
   int32_t (*gpt_table)(const MusterCudaGpt* gpt, MusterCudaText table, MusterCudaText message);
   // How many CUDA graphs passes launch: none before the second pass of a kind, and none where making

@@ -9,6 +9,7 @@
 
 #include "worker/cuda/context.h"
 #include "worker/cuda/cublaslt.h"
+#include "worker/cuda/cudnn_attention.h"
 #include "worker/cuda/gpt_engine.h"
 #include "worker/cuda/gpt_graphs.h"
 #include "worker/cuda/product_timer.h"
@@ -27,6 +28,7 @@ struct MusterCudaGpt {
   muster::cuda::SlotStaging staging;
   std::unique_ptr<muster::cuda::Multiplier> multiplier;
   muster::cuda::GptGraphs graphs;
+  std::unique_ptr<muster::cuda::Attention> attention;
 };
 
 namespace muster::cuda {
@@ -98,6 +100,24 @@ std::int32_t Prepare(MusterCudaGpt& gpt, const char* table, MusterCudaText messa
   return TakeCublasLt(gpt, table, message);
 }
 
+std::int32_t TakeAttention(MusterCudaGpt& gpt, MusterCudaText message) {
+  if (gpt.config.attention == MUSTER_CUDA_ATTENTION_OWN) {
+    gpt.attention = MakeOwnAttention();
+    return 0;
+  }
+  CudnnOptions options;
+  const char* const named = std::getenv("MUSTER_CUDNN_LIB");
+  if (named != nullptr && *named != '\0') options.library = named;
+  const std::int32_t failed = Do(gpt.context, "cudaDeviceGetAttribute", message, [&] {
+    return cudaDeviceGetAttribute(&options.capability_major, cudaDevAttrComputeCapabilityMajor,
+                                  gpt.context->ordinal);
+  });
+  if (failed != 0) return failed;
+  options.workspace = gpt.memory.attention_workspace;
+  gpt.attention = MakeCudnnAttention(options, AttentionShapeOf(gpt.config), message);
+  return gpt.attention == nullptr ? 1 : 0;
+}
+
 // Tokens come from files: what lies beyond the vocabulary would be read beyond the weights.
 std::int32_t CheckTokens(const GptShape& shape, const std::int32_t* tokens,
                          MusterCudaText message) {
@@ -151,7 +171,8 @@ int32_t CreateGpt(MusterCudaContext* context, const MusterCudaGptConfig* config,
   kept.table = nullptr;  // the caller's, for now only
   auto* gpt = new (std::nothrow) MusterCudaGpt(context, kept);
   if (gpt == nullptr) return Say("new", cudaErrorMemoryAllocation, message);
-  const std::int32_t failed = Prepare(*gpt, config->table, message);
+  std::int32_t failed = Prepare(*gpt, config->table, message);
+  if (failed == 0) failed = TakeAttention(*gpt, message);
   if (failed != 0) {
     DestroyGpt(gpt);
     return failed;
@@ -188,6 +209,7 @@ int32_t GptGraphsOf(const MusterCudaGpt* gpt, MusterCudaText why) {
   if (!gpt->graphs.why().empty()) (void)Complain(why, "CUDA graphs", gpt->graphs.why().c_str());
   return gpt->graphs.count();
 }
+const char* GptAttention(const MusterCudaGpt* gpt) { return gpt->attention->identity(); }
 
 int32_t GptSlot(MusterCudaGpt* gpt, const float* device_weights, const int32_t* tokens,
                 const MusterCudaSlotKey* key, MusterCudaFinished finished, void* user,
@@ -196,8 +218,15 @@ int32_t GptSlot(MusterCudaGpt* gpt, const float* device_weights, const int32_t* 
   *counted = shape.rows;
   const std::int32_t failed = SendInputs(*gpt, tokens, key, message);
   if (failed != 0) return failed;
-  GptPass pass{shape,          gpt->memory,         *gpt->multiplier, gpt->context->stream,
-               device_weights, gpt->config.dropout, finished,         user,
+  GptPass pass{shape,
+               gpt->memory,
+               *gpt->multiplier,
+               *gpt->attention,
+               gpt->context->stream,
+               device_weights,
+               gpt->config.dropout,
+               finished,
+               user,
                message};
   gpt->graphs.Run(GptGraphs::Part::kForward, pass,
                   [](GptPass& p) { Forward(p, 1.0f / static_cast<float>(p.shape.rows)); });
@@ -219,8 +248,8 @@ int32_t EvaluateGpt(MusterCudaGpt* gpt, const float* device_weights, const int32
   }
   const std::int32_t failed = SendInputs(*gpt, tokens, nullptr, message);
   if (failed != 0) return failed;
-  GptPass pass{shape,   gpt->memory, *gpt->multiplier, gpt->context->stream, device_weights, 0.0,
-               nullptr, nullptr,     message};
+  GptPass pass{shape,          gpt->memory, *gpt->multiplier, *gpt->attention, gpt->context->stream,
+               device_weights, 0.0,         nullptr,          nullptr,         message};
   gpt->graphs.Run(GptGraphs::Part::kEvaluate, pass, [](GptPass& p) { Forward(p, 0.0f); });
   SumLosses(pass, *counted, device_loss);
   return pass.failed;

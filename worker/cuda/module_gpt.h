@@ -12,6 +12,7 @@ void DestroyGpt(MusterCudaGpt* gpt);
 int64_t GptProducts(const MusterCudaGpt* gpt);
 int32_t GptTable(const MusterCudaGpt* gpt, MusterCudaText table, MusterCudaText message);
 int32_t GptGraphsOf(const MusterCudaGpt* gpt, MusterCudaText why);
+const char* GptAttention(const MusterCudaGpt* gpt);
 int32_t GptSlot(MusterCudaGpt* gpt, const float* device_weights, const int32_t* tokens,
                 const MusterCudaSlotKey* key, MusterCudaFinished finished, void* user,
                 double* device_loss, int64_t* counted, MusterCudaText message);

@@ -105,9 +105,15 @@ MusterCudaGptConfig GptConfigOf(const api::ProgramConfig& config, std::int32_t p
   out.vocabulary = config.vocabulary;
   out.recompute = config.recompute;
   out.products = products;
+  out.attention = AttentionFor(MUSTER_CUDNN != 0, config.context);
   out.chunk_rows = kChunkRows;
   out.dropout = config.dropout;
   return out;
+}
+
+std::int32_t AttentionFor(bool built_with_cudnn, std::int64_t context) {
+  const bool served = context % MUSTER_CUDA_CUDNN_CONTEXT == 0;
+  return built_with_cudnn && served ? MUSTER_CUDA_ATTENTION_CUDNN : MUSTER_CUDA_ATTENTION_OWN;
 }
 
 absl::StatusOr<std::int64_t> DeviceGptBytes(const MusterCudaModule& module,
@@ -152,6 +158,8 @@ absl::StatusOr<std::unique_ptr<DeviceProgram>> MakeDeviceGpt(device::Context& co
   const std::int64_t version = context.module().gpt_products(gpt);
   *products = version == 0 ? "own products" : "cuBLASLt " + std::to_string(version);
   if (has_table) *products += ", table " + base::Sha256Hex(table).substr(0, 16);
+  const std::string attention = context.module().gpt_attention(gpt);
+  if (!attention.empty()) *products += ", " + attention;
   return std::make_unique<DeviceGpt>(context, gpt, std::move(host), options.warn);
 }
 

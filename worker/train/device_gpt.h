@@ -31,9 +31,15 @@ struct DeviceGptOptions {
   std::function<void(const std::string& sentence)> warn;
 };
 
-// cuBLASLt multiplies where it is found, else kernels of our own; `products` tells which, for what all
-// members have to share: "cuBLASLt 130002", with the hash of the job's table where it has one, or "own
-// products". With a table cuBLASLt must be there.
+// Who computes attention (MUSTER_CUDA_ATTENTION_*): the build's choice, and of the job's shape alone.
+// What cuDNN is asked for it must then do: there is no way back to our own kernels, which would
+// give other bits than the other members' cuDNN.
+std::int32_t AttentionFor(bool built_with_cudnn, std::int64_t context);
+
+// cuBLASLt multiplies where it is found, else kernels of our own; `products` tells which, and what
+// computes attention where we do not, for what all members have to share: "cuBLASLt 130002", with the
+// hash of the job's table where it has one, or "own products", or "own products, cuDNN 91300 with
+// engines 2.0 and 2.0". With a table cuBLASLt must be there.
 // `host` is the same program for this machine's processors, of which layout, shapes and weights of
 // step 0 are used. `context` outlives what is made. Errors: DeviceGptBytes', InvalidArgument where the
 // table cannot be read, or Unavailable with the module's sentence.

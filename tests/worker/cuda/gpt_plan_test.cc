@@ -134,6 +134,24 @@ TEST(CudaGptPlanTest, RefusesWhatItsKernelsCannotDo) {
   EXPECT_EQ(Refusal(config),
             "the configuration of the GPT: products is 0: allowed is 1 (cuBLASLt) with a table of "
             "algorithms");
+  config = SomeConfig();
+  config.attention = 2;
+  EXPECT_EQ(Refusal(config),
+            "the configuration of the GPT: attention is 2: allowed is 0 (own kernels) or 1 "
+            "(cuDNN)");
+  config.attention = MUSTER_CUDA_ATTENTION_CUDNN;
+  EXPECT_EQ(Refusal(config),
+            "the configuration of the GPT: context is 24: allowed is a multiple of 128 with the "
+            "attention of cuDNN");
+}
+
+TEST(CudaGptPlanTest, CountsCudnnsWorkspace) {
+  MusterCudaGptConfig config = SomeConfig();
+  config.context = 256;
+  const std::int64_t own = CutGptBuffers(config, nullptr).bytes;
+  config.attention = MUSTER_CUDA_ATTENTION_CUDNN;
+  // 2 samples of 2 heads, 256 x 256 scores in bfloat16, and a page.
+  EXPECT_EQ(CutGptBuffers(config, nullptr).bytes - own, 2 * 2 * 256 * 256 * 2 + 4096);
 }
 
 }  // namespace
