@@ -211,9 +211,9 @@ constexpr MusterCudaModule kModule = {
     CreateGpt,
     DestroyGpt,
     GptProducts,
+    GptAttention,
     GptTable,
     GptGraphsOf,
-    GptAttention,
     GptSlot,
     EvaluateGpt};
 

@@ -185,14 +185,14 @@ typedef struct MusterCudaModule {
   void (*gpt_destroy)(MusterCudaGpt* gpt);
   // Who multiplies: cuBLASLt's version as it numbers itself, 0 for our own kernels.
   int64_t (*gpt_products)(const MusterCudaGpt* gpt);
+  // Who computes attention, as members must share it: cuDNN with version and engines, empty for our
+  // own kernels. It lives as long as the GPT.
+  const char* (*gpt_attention)(const MusterCudaGpt* gpt);
   // The table of what makes the products so far; with cuBLASLt.
   int32_t (*gpt_table)(const MusterCudaGpt* gpt, MusterCudaText table, MusterCudaText message);
   // How many CUDA graphs passes launch: none before the second pass of a kind, and none where making
   // them failed; then `why` has a sentence.
   int32_t (*gpt_graphs)(const MusterCudaGpt* gpt, MusterCudaText why);
-  // Who computes attention, as members must share it: cuDNN with version and engines, empty for our
-  // own kernels. It lives as long as the GPT.
-  const char* (*gpt_attention)(const MusterCudaGpt* gpt);
   // Forward and backward of one slot of batch x (context + 1) tokens, which have been read when this
   // returns. Three slots may be in flight; a fourth waits for the first one's inputs to be read.
   // *device_loss = the sum of the losses in nats, in row order;
