@@ -27,8 +27,8 @@ struct MusterCudaGpt {
   muster::cuda::TokenOrder order;
   muster::cuda::SlotStaging staging;
   std::unique_ptr<muster::cuda::Multiplier> multiplier;
-  muster::cuda::GptGraphs graphs;
   std::unique_ptr<muster::cuda::Attention> attention;
+  muster::cuda::GptGraphs graphs;
 };
 
 namespace muster::cuda {
