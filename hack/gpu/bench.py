@@ -11,6 +11,7 @@ import sys
 import time
 
 import machine
+import slots
 from programs import ROOT
 from results import Failed, Missing, fail_unless, run_or_fail
 
@@ -288,6 +289,9 @@ def run(results, bench, python):
                 compiling = 0 if lane in bench.loaded or bench.programs.stand_in else 45
                 results.run(name, bench.peer_lane, lane, needs=compiling + bench.options.timed * step, most=360)
         results.run("verdict", bench.verdict, needs=0)
+        results.run("a slot alone", slots.alone, bench, needs=0 if bench.programs.stand_in else 15, most=60)
+        if not bench.programs.stand_in:
+            results.run("kernels of a slot", slots.kernels_of_a_slot, bench, needs=20, most=150)
     finally:
         if bench.peer:
             bench.peer.stop()

@@ -14,7 +14,7 @@ import tokens
 from results import Failed, fail_unless
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = ("muster", "muster-worker", "nccl_bench")
+PROGRAMS = ("muster", "muster-worker", "nccl_bench", "slot_bench")
 TESTS = ("worker_cuda_launched_test", "worker_cuda_gpt_test")
 MODULE = "libmuster_cuda.so"
 # Of the C library: the machine's own, which its driver is made for.
