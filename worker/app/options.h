@@ -24,6 +24,7 @@ struct WorkerOptions {
   int metrics_port = -1;                  // MUSTER_METRICS_PORT; -1: none, 0: any free one
   int threads = 1;                        // MUSTER_THREADS: for the program's kernels
   int process = 0;                        // MUSTER_PROCESS: of the pod's, from 0; each has its GPU
+  int parent_fd = -1;                     // MUSTER_PARENT_FD (worker/parent/children.h); -1: none
   std::string cuda_module;                // MUSTER_CUDA_MODULE; empty: beside the program
   bool share_gpus = false;  // MUSTER_SHARE_GPUS=1: several processes on one, for tests
   std::string test_hooks;   // MUSTER_TEST_HOOKS (test_hooks.h); empty in production
