@@ -114,6 +114,7 @@ class Worker {
   base::Time Now() const;
 
   const WorkerOptions options_;
+  int parent_fd_ = options_.parent_fd;  // until it has been told that we spoke
   const TestHooks hooks_;
   const std::string build_id_;
   const runtime::Logger& log_;
