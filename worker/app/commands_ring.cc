@@ -1,4 +1,6 @@
 // Commands that the communicator lane obeys: connect, reduce, abort.
+#include <set>
+
 #include "worker/app/worker.h"
 #include "worker/comm/ring.h"
 
@@ -68,6 +70,10 @@ void Worker::On(const session::ConnectRing& c) {
       ring_ = std::move(connected.ring);
       ring_epoch_ = c.view.epoch;
       ring_flag_ = flag;
+      std::set<std::string> nodes;
+      for (const auto& m : c.view.members) nodes.insert(m.node);
+      metrics_.ViewConnected(Now(), job_->welcome.job_name, static_cast<std::int32_t>(nodes.size()),
+                             static_cast<std::int32_t>(c.view.members.size()));
       connected.status = InstallNccl(c);
     }
     const double seconds = base::ToSeconds(Now() - start);
@@ -86,9 +92,11 @@ void Worker::On(const session::ConnectRing& c) {
 absl::Status Worker::InstallNccl(const session::ConnectRing& c) {
   nccl::Link* const link = job_->accelerator.link.get();
   if (link == nullptr) return absl::OkStatus();
-  const absl::Status installed =
-      link->Install(*ring_, *ring_flag_,
-                    {c.view.epoch, c.rank, static_cast<std::int32_t>(c.view.members.size())});
+  const absl::Status installed = link->Install(
+      *ring_, *ring_flag_,
+      {c.view.epoch, c.rank, static_cast<std::int32_t>(c.view.members.size()), &moved_});
+  metrics_.NcclInit(installed.ok(), link->rebuilds());
+  if (installed.ok()) training_.Post([this, epoch = c.view.epoch] { LookForLeaks(epoch); });
   if (!installed.ok() && !absl::IsUnavailable(installed) && !absl::IsAborted(installed)) {
     Push(session::Broken{api::ExitCode::kNoDevice, "NoDevice", base::Message(installed)});
   }
@@ -108,10 +116,19 @@ void Worker::On(const session::AbortRing& c) {
 
 // NCCL carries what lies on the device, the ring the rest. Errors as of one reduction.
 absl::Status Worker::AllReduceVector(const train::ReduceVector& vector, base::Step step) {
-  if (!vector.on_device) return AllReduce(ToReduction(vector), step);
-  breakpoints_.At("reduce", step);
-  has_reduced_on_device_ = true;
-  return job_->accelerator.link->AllReduce(ToReduction(vector), *ring_flag_);
+  const base::Time start = Now();
+  if (!vector.on_device) {
+    MUSTER_RETURN_IF_ERROR(AllReduce(ToReduction(vector), step));
+  } else {
+    breakpoints_.At("reduce", step);
+    has_reduced_on_device_ = true;
+    MUSTER_RETURN_IF_ERROR(job_->accelerator.link->AllReduce(ToReduction(vector), *ring_flag_));
+  }
+  // NCCL does not tell which of its algorithms it took; the Inspector's plugin does.
+  const base::Time end = Now();
+  metrics_.Summed(end, static_cast<std::int64_t>(vector.in.size()), base::ToSeconds(end - start),
+                  vector.on_device ? "unknown" : "RING_TCP");
+  return absl::OkStatus();
 }
 
 // Runs one reduction to its end. Aborted and Unavailable leave the inputs whole.

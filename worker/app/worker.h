@@ -97,6 +97,8 @@ class Worker {
   // Training lane.
   void Load(const api::Welcome& welcome);
   void Compute(const session::ComputeSlots& c);
+  device::DeviceMemory ReadDeviceMemory();
+  void LookForLeaks(base::Epoch epoch);
   void RememberStepLine(const session::Applied& applied);
   // Communicator lane.
   void RunReduction(const session::Reduce& c);
@@ -150,6 +152,9 @@ class Worker {
   std::shared_ptr<comm::AbortFlag> ring_flag_;  // communicator lane: of ring_'s view
   std::atomic<bool> has_reduced_on_device_{false};
   base::Time last_applied_;  // training lane
+  base::Time device_read_;   // training lane
+  // Training lane: when the first communicator of NCCL was up.
+  std::optional<nccl::Usage> first_usage_;
   std::mutex serve_mutex_;
   bool may_serve_ = false;  // guarded by serve_mutex_: a device's state, not stopped since
   std::mutex checkpoint_mutex_;

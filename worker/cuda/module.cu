@@ -76,6 +76,16 @@ void Release(MusterCudaContext* context, void* device) {
   ForgetLastError();
 }
 
+int32_t AskMemory(MusterCudaContext* context, int64_t* free_bytes, int64_t* total_bytes,
+                  MusterCudaText message) {
+  std::size_t free = 0, total = 0;
+  const int32_t failed =
+      Do(context, "cudaMemGetInfo", message, [&] { return cudaMemGetInfo(&free, &total); });
+  *free_bytes = static_cast<int64_t>(free);
+  *total_bytes = static_cast<int64_t>(total);
+  return failed;
+}
+
 int32_t ToDevice(MusterCudaContext* context, const void* host, void* device, int64_t bytes,
                  MusterCudaText message) {
   return Do(context, "cudaMemcpyAsync to the device", message, [&] {
@@ -215,7 +225,8 @@ constexpr MusterCudaModule kModule = {
     GptTable,
     GptGraphsOf,
     GptSlot,
-    EvaluateGpt};
+    EvaluateGpt,
+    AskMemory};
 
 }  // namespace
 }  // namespace muster::cuda

@@ -204,6 +204,10 @@ typedef struct MusterCudaModule {
   int32_t (*gpt_evaluate)(MusterCudaGpt* gpt, const float* device_weights, const int32_t* tokens,
                           int32_t rows, double* device_loss, int64_t* counted,
                           MusterCudaText message);
+
+  // Memory of the whole device, whoever has taken it.
+  int32_t (*memory)(MusterCudaContext* context, int64_t* free_bytes, int64_t* total_bytes,
+                    MusterCudaText message);
 } MusterCudaModule;
 
 typedef const MusterCudaModule* (*MusterCudaEntry)(void);

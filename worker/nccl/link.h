@@ -9,6 +9,8 @@
 // Thread rule: one thread; Abort by any.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 
 #include "operator/base/ids.h"
@@ -23,6 +25,8 @@ struct Place {
   base::Epoch epoch;
   std::int32_t rank = 0;
   std::int32_t size = 1;
+  // Grows while NCCL's init runs, which has its own limit; may be null.
+  std::atomic<std::uint64_t>* progress = nullptr;
 };
 
 class Link final {

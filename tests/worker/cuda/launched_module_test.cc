@@ -74,6 +74,17 @@ TEST_F(LaunchedModuleTest, AnAllocationThatIsTooLargeIsRefusedAndForgotten) {
   }
 }
 
+TEST_F(LaunchedModuleTest, TellsWhatIsLeftOfTheDevicesMemory) {
+  std::int64_t free = 0, total = 0, then = 0;
+  ASSERT_EQ(module().memory(context(), &free, &total, message()), 0) << text();
+  EXPECT_EQ(total, std::int64_t{16} << 30);
+  void* device = nullptr;
+  ASSERT_EQ(module().allocate(context(), 1 << 20, &device, message()), 0) << text();
+  ASSERT_EQ(module().memory(context(), &then, &total, message()), 0) << text();
+  EXPECT_EQ(free - then, 1 << 20);
+  module().release(context(), device);
+}
+
 TEST_F(LaunchedModuleTest, NoBytesAreNoMemory) {
   void* device = this;
   EXPECT_EQ(module().allocate(context(), 0, &device, message()), 0) << text();
