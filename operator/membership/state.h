@@ -167,8 +167,8 @@ struct Core {
   void WakeUp(base::Duration slept);  // M3: the coordinator was asleep, not they
   Limits SilenceLimits() const;
   base::Duration ReturnLimit() const;  // to a new coordinator, M11
-  void JudgeMembers();    // on_tick.cc
-  void AdvanceKnowing();  // knowing.cc, M11
+  void JudgeMembers();                 // on_tick.cc
+  void AdvanceKnowing();               // knowing.cc, M11
   void Adopt();
   void AdvanceCollecting();   // failure.cc, M4
   void AdvanceAnnounced();    // install.cc, M7

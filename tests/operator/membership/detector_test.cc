@@ -53,10 +53,9 @@ TEST(DetectorTest, AWaitGoesOnAfterASleepAndKeepsTwoBeats) {
   for (const Case& c : {Case{"moved by the sleep", 100, 5000, 5300, 5100},
                         Case{"nearly over, so two beats are left", 0, 300, 1200, 600},
                         Case{"heard last before it slept", 300, 5000, 5300, 5300}}) {
-    EXPECT_EQ(
-        WaitAfterSleep(At(c.since), kLimits.timeout, kLimits.heartbeat, milliseconds(c.slept),
-                       At(c.now)),
-        At(c.waits_since))
+    EXPECT_EQ(WaitAfterSleep(At(c.since), kLimits.timeout, kLimits.heartbeat, milliseconds(c.slept),
+                             At(c.now)),
+              At(c.waits_since))
         << c.name;
   }
   // Shorter than two beats: it begins anew.
