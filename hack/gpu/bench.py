@@ -11,6 +11,7 @@ import sys
 import time
 
 import machine
+import slots
 from programs import ROOT
 from results import Failed, Missing, fail_unless, run_or_fail
 
@@ -40,15 +41,17 @@ def flops_a_token(shape):
 
 
 class Peer:
-    """gpt_pytorch.py in a process of its own, which keeps what it has compiled while others are measured."""
+    """gpt_pytorch.py in a process of its own, which keeps what it has compiled while others are measured. One for each
+    variant: PyTorch's compiler may take one variant's code for another's, whose shapes are the same."""
 
-    def __init__(self, python, bench):
+    def __init__(self, python, bench, variant):
+        self.log = bench.scratch / f"pytorch-{variant}.log"
         self.process = subprocess.Popen(
             [python, str(ROOT / "hack/gpu/gpt_pytorch.py"), "serve", "--shape", json.dumps(bench.peer_shape), "--weights",
              str(bench.weights), "--tokens", str(bench.tokens)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=open(bench.scratch / "pytorch.log", "w", encoding="utf-8"), bufsize=0, start_new_session=True,
+            stderr=open(self.log, "w", encoding="utf-8"), bufsize=0, start_new_session=True,
             env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"})
-        self.unread, self.log = b"", bench.scratch / "pytorch.log"
+        self.unread = b""
 
     def answer(self, seconds):
         end = time.monotonic() + seconds
@@ -84,7 +87,7 @@ class Peer:
 class Bench:
     """One shape with its weights and tokens, and what was measured of whom."""
 
-    def __init__(self, programs, scratch, part, options):
+    def __init__(self, programs, scratch, part, options, python):
         os.environ["MUSTER_BIN_DIR"], os.environ["MUSTER_SOURCE_DIR"] = str(programs.bin), str(ROOT)
         import harness  # pylint: disable=import-outside-toplevel  # reads where the programs are
         self.harness, self.programs, self.scratch = harness, programs, scratch
@@ -100,7 +103,7 @@ class Bench:
         # The same samples a step, however they are cut.
         self.peer_shape = {**self.shape, "slots": peer_slots, "batch": sequences // peer_slots}
         self.options, self.weights, self.tokens = options, None, programs.tokens
-        self.speeds, self.losses, self.count, self.peer, self.loaded = {}, {}, 0, None, set()
+        self.speeds, self.losses, self.count, self.peers, self.python = {}, {}, 0, {}, python
         if programs.stand_in:
             self.tokens = scratch / "tokens.bin"
 
@@ -113,9 +116,11 @@ class Bench:
                 "summary": [f"{len(found)} tokens; B = {self.shape['batch']}, M = {self.shape['slots']}, "
                             f"T = {self.shape['context']}"]}
 
-    def write_weights(self, seconds, python):
+    def write_weights(self, seconds, torch):
+        if self.python is None:
+            raise Missing(f"PyTorch is not on this machine: {torch}")
         path = self.scratch / "weights.safetensors"
-        run_or_fail([python, ROOT / "hack/gpu/gpt_pytorch.py", "weights", path, "--shape", json.dumps(self.shape)], seconds)
+        run_or_fail([self.python, ROOT / "hack/gpu/gpt_pytorch.py", "weights", path, "--shape", json.dumps(self.shape)], seconds)
         self.weights = path
         return {"bytes": path.stat().st_size}
 
@@ -177,34 +182,43 @@ class Bench:
             line += f"; MFU {found['mfuLlmc']:.3f} (llm.c's formula), {found['mfuPalm']:.3f} (PaLM's)"
         return {**found, "summary": [line]}
 
-    def start_peer(self, seconds, python):
-        if self.weights is None:
-            raise Missing("there are no weights that both could begin with")
-        self.peer = Peer(python, self)
-        return self.peer.answer(seconds)
+    def peer(self, variant, seconds):
+        """The variant's process, with the file's weights loaded; (peer, seconds of a new one or None)."""
+        if variant in self.peers:
+            return self.peers[variant], None
+        if self.python is None or self.weights is None:
+            raise Missing("PyTorch does not run, or there are no weights that both could begin with")
+        if not self.options.keep:
+            self.stop_peers()
+        begin = time.monotonic()
+        made = self.peers[variant] = Peer(self.python, self, variant)
+        made.answer(seconds)
+        made.ask({"variant": variant, "load": True}, max(1.0, seconds - (time.monotonic() - begin)))
+        return made, time.monotonic() - begin
+
+    def stop_peers(self):
+        while self.peers:
+            self.peers.popitem()[1].stop()
 
     def peer_lane(self, seconds, variant):
         """Loads and compiles where that is not done yet, and makes the first steps: losses to compare, and warm-ups."""
-        if self.peer is None:
-            raise Missing("PyTorch does not run")
         end = time.monotonic() + seconds
+        peer, loading = self.peer(variant, seconds)
 
         def ask(**command):
-            return self.peer.ask({"variant": variant, **command}, max(1.0, end - time.monotonic()))
-        more, fresh = {}, variant not in self.loaded
-        if fresh:
-            more["loadSeconds"] = ask(load=not self.options.keep)["seconds"]
-            self.loaded = {variant} | (self.loaded if self.options.keep else set())
-            more.update(self.compared(ask(losses=self.options.losses)["losses"]))
-        warm = self.options.warm - self.options.losses if fresh else 3
+            return peer.ask({"variant": variant, **command}, max(1.0, end - time.monotonic()))
+        more = {}
+        if loading is not None:
+            more = {"loadSeconds": loading, **self.compared(ask(losses=self.options.losses)["losses"])}
+        warm = self.options.warm - self.options.losses if more else 3
         if warm > 0:
             ask(time=warm)
         found = ask(time=self.options.timed)
         result = self.speed(f"PyTorch {variant}", found["seconds"], {"peakMiB": found["peakMiB"], **more})
-        if "largestDifference" in more:
+        if more.get("largestDifference"):
             result["summary"].append("losses part by at most " + ", ".join(
                 f"{value:.4f} from {name}'s" for name, value in more["largestDifference"].items()))
-            worst = max(more["largestDifference"].values(), default=0)
+            worst = max(more["largestDifference"].values())
             fail_unless(worst < MOST_LOSS_DIFFERENCE,
                         f"losses part by {worst:.4f}, allowed is {MOST_LOSS_DIFFERENCE}: {json.dumps(result)}")
         return result
@@ -263,46 +277,43 @@ def phases(run, first, last):
     return {name: statistics.median(values) for name, values in parts.items()}
 
 
-def peer_steps(results, bench, python):
-    """Weights that both begin with, and PyTorch's process; without PyTorch both are said to be missing."""
-    def needs_python(seconds, function):
-        if python is None:
-            raise Missing(f"PyTorch is not on this machine: {results.head['torch']}")
-        return function(seconds, python)
+def first_steps(results, bench):
+    """Tokens, and weights that both begin with; without PyTorch Muster begins with its own."""
     results.run("tokens", bench.write_tokens, most=120)
-    results.run("weights", needs_python, bench.write_weights, most=180)
-    results.run("PyTorch starts", needs_python, bench.start_peer, most=120)
+    results.run("weights", bench.write_weights, results.head["torch"], most=180)
 
 
-def run(results, bench, python):
+def run(results, bench):
     """Lanes in turn, so that a device that grows warm or is shared disturbs all alike: A, B, A."""
-    peer_steps(results, bench, python)
+    first_steps(results, bench)
     step = bench.shape["tokens"] / (400e3 if bench.shape["layers"] < 20 else 40e3)  # seconds, as somebody else's GPUs need
-    count = bench.options.warm + bench.options.timed
+    count, small = bench.options.warm + bench.options.timed, bench.programs.stand_in
     try:
         for number, lane in enumerate(bench.options.lanes):
-            name = f"{number + 1}: " + (f"Muster {lane}" if lane in ("Float", "Exact32", "Exact64") else f"PyTorch {lane}")
             if lane in ("Float", "Exact32", "Exact64"):
-                results.run(name, bench.muster, lane, needs=0 if bench.programs.stand_in else 15 + count * step, most=240)
+                results.run(f"{number + 1}: Muster {lane}", bench.muster, lane, needs=0 if small else 15 + count * step,
+                            most=240)
             else:
-                compiling = 0 if lane in bench.loaded or bench.programs.stand_in else 45
-                results.run(name, bench.peer_lane, lane, needs=compiling + bench.options.timed * step, most=360)
-        results.run("verdict", bench.verdict, needs=0)
+                compiling = 0 if lane in bench.peers or small else 50
+                results.run(f"{number + 1}: PyTorch {lane}", bench.peer_lane, lane,
+                            needs=0 if small else compiling + bench.options.timed * step, most=360)
     finally:
-        if bench.peer:
-            bench.peer.stop()
+        bench.stop_peers()
+    results.run("verdict", bench.verdict, needs=-1e9)
+    results.run("a slot alone", slots.alone, bench, needs=0 if small else 15, most=60)
+    if not small:
+        results.run("kernels of a slot", slots.kernels_of_a_slot, bench, needs=20, most=150)
 
 
-def train(results, bench, python):
+def train(results, bench):
     """The same steps by both, and the held-out loss as it falls."""
-    peer_steps(results, bench, python)
+    first_steps(results, bench)
     try:
         results.run("Muster Exact32 trains", train_muster, bench, needs=5, most=300)
         results.run("PyTorch trains", train_peer, bench, "eager" if bench.programs.stand_in else "b", needs=5, most=300)
-        results.run("both beside each other", compare_training, results, needs=0)
+        results.run("both beside each other", compare_training, results, needs=-1e9)
     finally:
-        if bench.peer:
-            bench.peer.stop()
+        bench.stop_peers()
 
 
 def every(bench):
@@ -329,13 +340,11 @@ def train_muster(seconds, bench):
 
 
 def train_peer(seconds, bench, variant):
-    if bench.peer is None:
-        raise Missing("PyTorch does not run")
     end = time.monotonic() + seconds
-    bench.peer.ask({"variant": variant, "load": True}, seconds)
+    peer, _ = bench.peer(variant, seconds)
     steps = bench.shape["steps"]
     at = sorted({*range(every(bench), steps + 1, every(bench)), steps})
-    found = bench.peer.ask({"variant": variant, "train": steps, "heldOutAt": at}, max(1, end - time.monotonic()))
+    found = peer.ask({"variant": variant, "train": steps, "heldOutAt": at}, max(1, end - time.monotonic()))
     return {**found, "summary": [told(found["losses"], found["heldOut"])]}
 
 

@@ -57,7 +57,7 @@ def main():
                         json.dumps(SHAPE)], check=True)
         mine, held_out = trained_by_muster(folder)
         peer = bench.Peer(sys.executable, types.SimpleNamespace(
-            peer_shape=SHAPE, weights=folder / "weights.safetensors", tokens=folder / "tokens.bin", scratch=folder))
+            peer_shape=SHAPE, weights=folder / "weights.safetensors", tokens=folder / "tokens.bin", scratch=folder), "peer")
         try:
             print("peer:", peer.answer(60))
             for variant in ("eager", "a"):

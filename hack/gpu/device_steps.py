@@ -125,9 +125,10 @@ class Nccl:
                 for line in lines if "abortToQuietSeconds" in line and line["rank"] == 0]
         return {"lines": lines, "summary": told}
 
-    def killed(self, seconds, mode, ranks, count):
+    def killed(self, seconds, mode, ranks, count, connect="0"):
         most = "65536" if self.programs.stand_in else str(16 << 20)
-        lines = self.ask(seconds, mode, "--ranks", str(ranks), "--count", str(count), "--most-bytes", most)
+        lines = self.ask(seconds, mode, "--ranks", str(ranks), "--count", str(count), "--most-bytes", most,
+                         NCCL_RUNTIME_CONNECT=connect)
         return {"lines": lines, "summary": [spread(lines, name) for name in
                                             ("toldSeconds", "quietSeconds", "installSeconds", "killToSumSeconds")]}
 
@@ -162,7 +163,9 @@ def run(results, programs):
     results.run("abort against queued kernels", nccl.aborts, 2, needs=10, most=60)
     for ranks in (2, 3) if small else (2, 3, 4):
         results.run(f"one of {ranks} killed in a sum", nccl.killed, "killed", ranks, 1 if small else 3, needs=10, most=60)
-    results.run("one of 3 killed in an init", nccl.killed, "killed-init", 3, 1 if small else 3, needs=10, most=60)
+    for connect in ("0",) if small else ("0", "1"):
+        results.run(f"one of 3 killed in an init, NCCL_RUNTIME_CONNECT={connect}", nccl.killed, "killed-init", 3,
+                    1 if small else 3, connect, needs=10, most=60)
     if small:
         return
     slots = "CudaGptSlotTest.LossAndGradients*:CudaGptSlotTest.WithDropoutToo"

@@ -114,8 +114,8 @@ def run_part(options, scratch):
         elif part == "kills":
             kills.run(results, known, scratch)
         else:
-            each = bench.Bench(known, scratch, part, options)
-            (bench.train if part == "train-124" else bench.run)(results, each, python)
+            each = bench.Bench(known, scratch, part, options, python)
+            (bench.train if part == "train-124" else bench.run)(results, each)
     except Failed as failure:
         results.run("start", refuse, str(failure), needs=-1000)
     finally:

@@ -14,7 +14,7 @@ import tokens
 from results import Failed, fail_unless
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = ("muster", "muster-worker", "nccl_bench")
+PROGRAMS = ("muster", "muster-worker", "nccl_bench", "slot_bench")
 TESTS = ("worker_cuda_launched_test", "worker_cuda_gpt_test")
 MODULE = "libmuster_cuda.so"
 # Of the C library: the machine's own, which its driver is made for.
@@ -146,7 +146,10 @@ def opened_bundle(path, scratch):
     path = pathlib.Path(path)
     if path.is_dir():
         return path
-    fail_unless(path.is_file(), f"--bundle {path}: there is no such folder or file")
+    beside = pathlib.Path(str(path) + ".tar.xz")
+    path = beside if not path.exists() and beside.exists() else path
+    fail_unless(path.is_file(), f"--bundle {path}: there is no such folder or file, nor {beside}")
     with lzma.open(path) as packed, tarfile.open(fileobj=packed) as tar:
-        tar.extractall(scratch)  # of our own making
+        # Of our own making; newer Pythons want to be told what kind of archive they may trust.
+        tar.extractall(scratch, **({"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}))
     return pathlib.Path(scratch)

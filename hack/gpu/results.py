@@ -33,6 +33,9 @@ def bounded(command, seconds, env=None, cwd=None, stdin=None):
         os.killpg(process.pid, signal.SIGKILL)
         out, _ = process.communicate()
         raise Failed(f"still running after {seconds:.0f} s: {tail(out)}") from None
+    except BaseException:  # this script is asked to end
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     return process.returncode, out
 
 

@@ -7,6 +7,6 @@ build_for_gpu() {
   prepare "$@" binutils
   phase "CUDA $CUDA_VERSION" use_cuda
   forget_other_cuda
-  phase 'build (cuda)' build cuda muster muster-worker muster_cuda nccl_bench worker_cuda_launched_test \
+  phase 'build (cuda)' build cuda muster muster-worker muster_cuda nccl_bench slot_bench worker_cuda_launched_test \
     worker_cuda_gpt_test
 }

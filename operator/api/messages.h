@@ -4,6 +4,8 @@
 //
 // Flow of a failure (M4):
 //   Interrupt -> Ready -> View(voluntary=false) -> Installed
+// In a pod of several processes the parent hears it first, and the others when it has answered:
+//   Interrupt -> Killed
 // Flow of a change (M5):
 //   View(voluntary=true) -> [control word counts all] -> Committed, Installed
 // Flow of a join (M9):
@@ -210,9 +212,16 @@ struct CertificateRequest {
   friend bool operator==(const CertificateRequest&, const CertificateRequest&) = default;
 };
 
-using MemberMessage =
-    std::variant<Hello, Warm, Heartbeat, Ready, Installed, CannotReach, Suspect, Committed,
-                 Evaluated, CheckpointPart, ManifestWritten, Leave, Failing, CertificateRequest>;
+// Of a pod's parent, which is no member: this evicted member's process does not run. Said when it has
+// ended, and again to each Interrupt that names it later.
+struct Killed {
+  base::MemberId member;
+  friend bool operator==(const Killed&, const Killed&) = default;
+};
+
+using MemberMessage = std::variant<Hello, Warm, Heartbeat, Ready, Installed, CannotReach, Suspect,
+                                   Committed, Evaluated, CheckpointPart, ManifestWritten, Leave,
+                                   Failing, CertificateRequest, Killed>;
 
 // ---- coordinator -> member ----
 

@@ -39,7 +39,8 @@ struct ProgramConfig {
   double dropout = 0.0;
   DeviceRequest device = DeviceRequest::kAuto;
   std::int32_t recompute = 0;  // with kCuda alone: what the way back makes again to save memory
-  std::string matmul_table;  // with kCuda alone: a file of algorithms; empty: cuBLASLt's heuristic
+  std::string matmul_table =
+      {};  // with kCuda alone: a file of algorithms; empty: cuBLASLt's choice
   // bench
   std::int64_t state_bytes = 4 << 20;  // weights and moments, 12 bytes a parameter
   double slot_milliseconds = 5.0;      // processor time a slot

@@ -137,6 +137,7 @@ void Core::Advance() {
   if (phase == Phase::kOver || phase == Phase::kDeposed || phase == Phase::kNew) return;
   JudgeMembers();
   AdvanceKnowing();
+  AdvanceKills();
   AdvanceCollecting();
   AdvanceAnnounced();
   AdvanceCommits();

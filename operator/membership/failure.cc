@@ -36,7 +36,9 @@ void Core::FenceIfOut(Member& m) {
   m.stream.reset();
 }
 
-void Core::SendInterrupt(const Member& m) {
+void Core::SendInterrupt(Member& m) {
+  m.owed_interrupt = AwaitsKill(m);
+  if (m.owed_interrupt) return;
   Say(m, api::Interrupt{record->newest.epoch, {evicted_now.begin(), evicted_now.end()}});
 }
 

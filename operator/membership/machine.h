@@ -219,6 +219,11 @@ struct Snapshot {
   std::string time_state;    // docs/metrics.md: productive, detecting, agreeing, ...
 };
 
+// How long the others of a pod wait with their abort for their parent's word that an evicted process does
+// not run (docs/decisions/0009-several-processes.md). It kills at once; one that is slower than this is
+// not waited for, because training stands meanwhile.
+inline constexpr base::Duration kKillAnswer = std::chrono::milliseconds(200);
+
 // A timeout is never shorter than so many beats: one that is lost must not look like a death.
 inline constexpr int kBeatsToTimeout = 5;
 

@@ -33,7 +33,7 @@ void LoseRace(Core& core, const std::optional<api::Record>& current) {
   core.streams.clear();
   for (auto& [id, m] : core.members) {
     m.stream.reset();
-    m.hello = m.told = m.warm = m.ready = false;
+    m.hello = m.told = m.warm = m.ready = m.owed_interrupt = false;
   }
   core.NoteThat("lost a race for the record; begins again with term " +
                 std::to_string(core.term.value));

@@ -16,6 +16,8 @@ void Core::OnPodLost(const PodLost& lost) {
     news = true;
   }
   if (Processes() > 1) lost_pods.insert(lost.pod);
+  std::erase_if(kills,
+                [&](const auto& kill) { return base::PodOf(kill.first, Processes()) == lost.pod; });
   if (!news || phase == Phase::kOver) return;  // at the end everybody goes
   NoteThat("the cluster reports " + base::ToString(lost.pod) + " gone: " + lost.reason);
 }
@@ -58,12 +60,53 @@ void Core::OnParent(StreamId stream, base::MemberId pod) {
   if (!evicted.empty()) SayTo(stream, api::Interrupt{record->newest.epoch, std::move(evicted)});
 }
 
-// M4: the Interrupt names the evicted, and the parent kills them. Before the others hear of it; nobody
-// waits for it, because an abort of the ring does not need the others'.
+// M4: the Interrupt names the evicted, and the parent kills them. Before the others hear of it. One whose
+// stream is not there hears of it with its next.
 void Core::TellParent(base::MemberId evicted) {
-  const auto at = parents.find(base::PodOf(evicted, Processes()));
+  if (Processes() == 1) return;
+  const base::MemberId pod = base::PodOf(evicted, Processes());
+  if (KillsBeforeAborts() && !lost_pods.contains(pod)) kills.emplace(evicted, now);
+  const auto at = parents.find(pod);
   if (at == parents.end()) return;
   SayTo(at->second, api::Interrupt{record->newest.epoch, {evicted}});
+}
+
+void Core::OnKilled(StreamId stream, const api::Killed& killed) {
+  const auto at = parents.find(base::PodOf(killed.member, Processes()));
+  // Another pod's parent cannot know.
+  if (at != parents.end() && at->second == stream) kills.erase(killed.member);
+}
+
+// On one host the abort of an NCCL communicator returns when every local peer has aborted or is dead. The
+// ring's needs nobody. Whether `auto` is the one or the other is the members' to find out.
+bool Core::KillsBeforeAborts() const {
+  return config.spec.training.transport != api::Transport::kRing;
+}
+
+// Who has aborted already has nothing to wait for.
+bool Core::AwaitsKill(const Member& m) const {
+  return !m.ready && std::any_of(kills.begin(), kills.end(), [&](const auto& kill) {
+    return base::PodOf(kill.first, Processes()) == base::PodOf(m.id, Processes());
+  });
+}
+
+void Core::AdvanceKills() {
+  const auto is_late = [&](const auto& kill) { return now - kill.second >= kKillAnswer; };
+  const bool late = std::erase_if(kills, is_late) > 0;
+  const bool collecting =
+      phase == Phase::kCollecting || phase == Phase::kWaiting || phase == Phase::kForming;
+  for (const base::MemberId id : Participants()) {
+    Member& m = *Find(id);
+    if (!m.owed_interrupt || AwaitsKill(m)) continue;
+    m.owed_interrupt = false;
+    if (!collecting || m.ready) continue;
+    if (late) {
+      NoteThat("no word that the evicted of the pod of " + base::ToString(id) +
+               " are killed; it aborts all the same");
+    }
+    SendInterrupt(m);
+    round_started = now;  // it could not answer before
+  }
 }
 
 void Core::OnPodLeaving(const PodLeaving& leaving) {

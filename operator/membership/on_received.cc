@@ -20,6 +20,8 @@ void Core::OnReceived(const Received& received) {
   if (bound == streams.end()) {
     // What follows a Hello that waits for the term waits with it, in order.
     if (phase == Phase::kTaking) deferred.push_back(received);
+    const auto* killed = std::get_if<api::Killed>(&received.message.message);
+    if (killed != nullptr) OnKilled(received.stream, *killed);
     return;
   }
   Member& m = members.at(bound->second);
@@ -29,9 +31,10 @@ void Core::OnReceived(const Received& received) {
       [&](const auto& message) {
         using M = std::decay_t<decltype(message)>;
         // The stream's own end answers a request for a certificate; it is a sign of life and no
-        // more.
+        // more. Killed is a parent's to say.
         if constexpr (!std::is_same_v<M, api::Hello> &&
-                      !std::is_same_v<M, api::CertificateRequest>) {
+                      !std::is_same_v<M, api::CertificateRequest> &&
+                      !std::is_same_v<M, api::Killed>) {
           OnMessage(m, message);
         }
       },

@@ -10,6 +10,7 @@ void Core::OnMessage(Member& m, const api::Ready& ready) {
   if (!collecting || ready.epoch < round_epoch || !InRecord(m.id)) return;
   m.told = true;
   m.ready = true;
+  m.owed_interrupt = false;
   m.interrupted = true;
   m.phase = api::MemberPhase::kReady;
   m.committed = ready.committed;

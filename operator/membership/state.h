@@ -43,10 +43,11 @@ struct Member {
   std::int64_t pid = 0;
   std::optional<StreamId> stream;
   base::Time hello_at;
-  bool hello = false;  // said Hello in this reign
-  bool told = false;   // was sent a view, or says so: it takes part in Interrupt and Ready
-  bool ready = false;  // answered since it last was sent a view
-  bool warm = false;   // M9
+  bool hello = false;           // said Hello in this reign
+  bool told = false;            // was sent a view, or says so: it takes part in Interrupt and Ready
+  bool ready = false;           // answered since it last was sent a view
+  bool owed_interrupt = false;  // waits until its parent has killed the evicted of its pod
+  bool warm = false;            // M9
   base::Time warm_since;
   bool dead = false;  // evicted: fenced for ever
   std::string dead_reason;
@@ -182,7 +183,7 @@ struct Core {
   // ---- failure.cc ----
   void Evict(Member& m, const std::string& reason, const std::string& message, base::Time since);
   void BeginRound(const std::string& cause, base::Time since);
-  void SendInterrupt(const Member& m);
+  void SendInterrupt(Member& m);
   void FenceIfOut(Member& m);                   // M2
   void RollBackAll(const std::string& reason);  // E8
 
@@ -258,6 +259,10 @@ struct Core {
   bool IsParent(base::MemberId id) const;
   void OnParent(StreamId stream, base::MemberId pod);
   void TellParent(base::MemberId evicted);
+  void OnKilled(StreamId stream, const api::Killed& killed);
+  bool KillsBeforeAborts() const;
+  bool AwaitsKill(const Member& m) const;
+  void AdvanceKills();
 
   // ---- core.cc ----
   void Say(const Member& m, api::CoordinatorMessage message);
@@ -305,6 +310,8 @@ struct Core {
   std::set<base::MemberId> lost_pods;    // whose processes may still speak
   // By pod, where they have several processes: who kills the evicted. No member, and never missed.
   std::map<base::MemberId, StreamId> parents;
+  // Evicted members whose parent has not answered yet, and when they were evicted.
+  std::map<base::MemberId, base::Time> kills;
 
   std::optional<api::View> force;      // the view in force, or being installed after a failure
   std::optional<api::View> announced;  // M5: persisted and sent, not in force

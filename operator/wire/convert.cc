@@ -26,6 +26,7 @@ struct IntoMemberFrame {
   void operator()(const api::CertificateRequest& m) const {
     Write(m, to->mutable_certificate_request());
   }
+  void operator()(const api::Killed& m) const { Write(m, to->mutable_killed()); }
 };
 
 struct IntoCoordinatorFrame {
@@ -98,6 +99,8 @@ absl::Status ReadMessage(const v1::MemberFrame& from, api::MemberMessage* to) {
       return As<api::Failing>(from.failing(), to);
     case Case::kCertificateRequest:
       return As<api::CertificateRequest>(from.certificate_request(), to);
+    case Case::kKilled:
+      return As<api::Killed>(from.killed(), to);
     case Case::MESSAGE_NOT_SET:
       break;
   }

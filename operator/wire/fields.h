@@ -111,6 +111,7 @@ void Write(const api::ManifestWritten& from, v1::ManifestWritten* to);
 void Write(const api::Leave& from, v1::Leave* to);
 void Write(const api::Failing& from, v1::Failing* to);
 void Write(const api::CertificateRequest& from, v1::CertificateRequest* to);
+void Write(const api::Killed& from, v1::Killed* to);
 absl::Status Read(const v1::Hello& from, api::Hello* to);
 absl::Status Read(const v1::Warm& from, api::Warm* to);
 absl::Status Read(const v1::Heartbeat& from, api::Heartbeat* to);
@@ -125,6 +126,7 @@ absl::Status Read(const v1::ManifestWritten& from, api::ManifestWritten* to);
 absl::Status Read(const v1::Leave& from, api::Leave* to);
 absl::Status Read(const v1::Failing& from, api::Failing* to);
 absl::Status Read(const v1::CertificateRequest& from, api::CertificateRequest* to);
+absl::Status Read(const v1::Killed& from, api::Killed* to);
 
 // Coordinator -> member (coordinator_fields.cc).
 void Write(const api::Welcome& from, v1::Welcome* to);

@@ -295,4 +295,13 @@ absl::Status Read(const v1::CertificateRequest& from, api::CertificateRequest* t
   return check.status();
 }
 
+void Write(const api::Killed& from, v1::Killed* to) { Write(from.member, to->mutable_member()); }
+
+absl::Status Read(const v1::Killed& from, api::Killed* to) {
+  Check check("Killed");
+  check.Present("member", from.has_member());
+  check.Nested("member", Read(from.member(), &to->member));
+  return check.status();
+}
+
 }  // namespace muster::wire

@@ -106,7 +106,7 @@ class SourceOfTruthTest(unittest.TestCase):
             self.assertNotIn("default", node)
         elif field["ofProgram"]:  # one written into every object would say that a bench has layers
             self.assertNotIn("default", node)
-            self.assertIn(f"Default: {field['default']}.", node["description"])
+            self.assertIn(f"Default: {field['default'] or 'empty'}.", node["description"])
         elif node["type"] == "array":
             self.assertEqual(node["default"], [])
         elif node["type"] == "object":

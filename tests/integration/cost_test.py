@@ -115,11 +115,18 @@ class MetricsTest(EvidenceCase):
         self.assertEqual([name for name in sorted(self.names(text)) if f"`{name}`" not in documented], [])
         port = wait_until(lambda: re.search(r"metrics on port (\d+)", "".join(run.logs().values())), 5,
                           "a worker's metrics port").group(1)
-        text = self.fetch(f"http://127.0.0.1:{port}/metrics")
+        of_ring = r'(?m)^nccl_bus_bandwidth_gbs\{algo_proto="RING_TCP",.*comm_name="story",.*nranks="[34]"\} \d'
+
+        def with_sums():  # a view's first reduction may be under way
+            text = self.fetch(f"http://127.0.0.1:{port}/metrics")
+            return text if re.search(of_ring, text) else None
+
+        text = wait_until(with_sums, 5, "a worker's bandwidths")
         wanted = {f"muster_worker_{name}" for name in (
             "step_duration_seconds", "phase_seconds_total", "reduced_bytes_total", "slots_computed_total",
-            "model_flops_total", "model_flops_palm_total", "refused_peers_total")}
-        self.assertEqual(self.names(text), wanted | {"muster_build_info"})
+            "model_flops_total", "model_flops_palm_total", "refused_peers_total", "open_fds", "threads")}
+        wanted |= {"muster_build_info", "nccl_bus_bandwidth_gbs", "nccl_collective_exec_time_microseconds"}
+        self.assertEqual(self.names(text), wanted)
         self.assertEqual([name for name in sorted(self.names(text)) if f"`{name}`" not in documented], [])
         self.assertEqual(self.fetch(f"http://127.0.0.1:{port}/readyz"), "ok\n")
         self.assertEqual(run.finish().exit, 0, run.tail())

@@ -11,6 +11,7 @@ import harness
 ROOT = harness.SOURCE
 sys.path.insert(0, str(ROOT / "hack" / "gpu"))
 import order  # noqa: E402
+import slots  # noqa: E402
 import tokens  # noqa: E402
 
 BUILD = harness.BIN.parent
@@ -86,6 +87,20 @@ class BenchTest(PartsCase):
         self.assertEqual((len(found["stepSeconds"]), len(found["losses"])), (3, 5))
         self.assertGreater(found["losses"][0], found["losses"][-1])
         self.assertEqual(set(found["phases"]), {"slots", "reduce", "apply"})
+        alone = next(step["found"] for step in document["steps"] if step["step"] == "a slot alone")
+        self.assertTrue(all(alone[kind]["tokensPerSecond"] > 0 for kind in ("none", "float", "int32", "int64")))
+
+    def test_a_table_of_kernels_is_made_of_what_ncu_prints(self):
+        head = '"ID","Process ID","Kernel Name","Metric Name","Metric Unit","Metric Value"\n'
+        rows = [(0, "fast(int *)", 100, 1000, 50), (1, "slow(float)", 300, 600, 10), (2, "fast(int *)", 300, 200, 90)]
+        lines = [f'"{number}","7","{name}","{metric}","base","{value:,}"\n' for number, name, ns, size, share in rows
+                 for metric, value in ((slots.TIME, ns), (slots.BYTES, size), (slots.MEMORY, share), (slots.COMPUTE, 1))]
+        first, second = slots.table("==PROF== Connected\n{}\n" + head + "".join(lines))
+        self.assertEqual((first["kernel"], first["launches"], first["share"]), ("fast", 2, 400 / 700))
+        self.assertEqual((first["GBs"], first["percentOfMemory"]), (1200 / 400, (100 * 50 + 300 * 90) / 400))
+        self.assertEqual((second["kernel"], second["percentOfCompute"]), ("slow", 1))
+        with self.assertRaisesRegex(Exception, "no table"):
+            slots.table("==ERROR== it cannot be profiled")
 
     def test_a_run_that_has_no_time_left_says_so(self):
         document, text = self.part("bench-124", "--lanes", "Float", "--seconds", "5", exit_status=(1, 2))

@@ -69,6 +69,36 @@ class GpuTest(GpuCase):
             if reduction not in alone:
                 alone[reduction] = self.clean(self.manifest(replicas=1, steps=8, reduction=reduction), GPU)
             self.assertEqual(run.digest, alone[reduction].digest, f"{replicas} members, {reduction}")
+    def test_an_abort_that_never_returns_ends_its_process(self):
+        clean = self.clean(self.manifest(steps=10), GPU)
+        hangs = {**GPU, "MUSTER_STANDIN_NCCL_HANG_ABORT": "1@0"}
+        run = self.run_story(self.manifest(steps=10), "--kill", "worker-1@step=4:in=reduce", env=hangs)
+        self.assertEqual(run.digest, clean.digest)
+        self.assertEqual(run.exited().get("0.0"), 76, run.tail())
+
+    def test_two_processes_a_worker_and_a_worker_killed(self):
+        manifest = self.manifest(replicas=1, steps=10)
+        manifest["spec"]["training"]["slots"] = 8
+        alone = self.clean(manifest, GPU)
+        manifest["spec"]["workers"] = {"replicas": 2, "maxReplicas": 2, "processesPerWorker": 2}
+        run = self.run_story(manifest, "--kill", "worker-1@step=4", env=GPU)
+        self.assertEqual(run.digest, alone.digest)
+        self.assertEqual(run.status["members"], "4/4", run.tail())
+
+    def test_a_checkpoint_of_the_device_is_gone_on_from(self):
+        manifest = self.manifest(steps=8)
+        manifest["spec"]["checkpoint"] = {"everySteps": 2}
+        clean = self.clean(manifest, GPU)
+        run = self.start(manifest, env=GPU)
+        run.wait_for_step(4)
+        run.interrupt()
+        run.finish()
+        self.assertEqual(run.exit, 130, run.tail())
+        again = self.run_story(manifest, folder="run-1", env=GPU)
+        self.assertEqual(again.digest, clean.digest)
+
+
+class GpuSettingsTest(GpuCase):
 
     def test_graphs_and_recompute_do_not_show(self):
         clean = self.clean(self.manifest(replicas=1), GPU)
@@ -98,34 +128,6 @@ class GpuTest(GpuCase):
                              capture_output=True, timeout=60)
         self.assertEqual(bad.returncode, 2)
         self.assertIn("layers=many is not allowed", bad.stderr)
-
-    def test_an_abort_that_never_returns_ends_its_process(self):
-        clean = self.clean(self.manifest(steps=10), GPU)
-        hangs = {**GPU, "MUSTER_STANDIN_NCCL_HANG_ABORT": "1@0"}
-        run = self.run_story(self.manifest(steps=10), "--kill", "worker-1@step=4:in=reduce", env=hangs)
-        self.assertEqual(run.digest, clean.digest)
-        self.assertEqual(run.exited().get("0.0"), 76, run.tail())
-
-    def test_two_processes_a_worker_and_a_worker_killed(self):
-        manifest = self.manifest(replicas=1, steps=10)
-        manifest["spec"]["training"]["slots"] = 8
-        alone = self.clean(manifest, GPU)
-        manifest["spec"]["workers"] = {"replicas": 2, "maxReplicas": 2, "processesPerWorker": 2}
-        run = self.run_story(manifest, "--kill", "worker-1@step=4", env=GPU)
-        self.assertEqual(run.digest, alone.digest)
-        self.assertEqual(run.status["members"], "4/4", run.tail())
-
-    def test_a_checkpoint_of_the_device_is_gone_on_from(self):
-        manifest = self.manifest(steps=8)
-        manifest["spec"]["checkpoint"] = {"everySteps": 2}
-        clean = self.clean(manifest, GPU)
-        run = self.start(manifest, env=GPU)
-        run.wait_for_step(4)
-        run.interrupt()
-        run.finish()
-        self.assertEqual(run.exit, 130, run.tail())
-        again = self.run_story(manifest, folder="run-1", env=GPU)
-        self.assertEqual(again.digest, clean.digest)
 
 
 class NoGpuTest(GpuCase):

@@ -14,6 +14,7 @@ Cluster::Cluster(World& w, const Numbers& n, api::TrainingJob j)
       job(std::move(j)),
       disk(w),
       network(w),
+      parents(*this),
       rings(w, numbers),
       reference(FaultFree(n, job.spec.training.steps)) {
   StartCoordinator();
@@ -87,13 +88,21 @@ std::vector<Worker*> Cluster::SamePod(const Worker& worker) const {
   return same;
 }
 
-void Cluster::KillEvicted(base::MemberId member) {
+void Cluster::KillProcess(base::MemberId member) {
+  for (const auto& w : workers_) {
+    if (w->id() == member && w->alive()) return w->Kill();
+  }
+}
+
+void Cluster::AbortsAfter(const Worker& worker, const std::vector<base::MemberId>& evicted) const {
   if (job.spec.workers.processes_per_worker == 1) return;
-  world.AfterMicros(500, 50000, [this, member] {
-    for (const auto& w : workers_) {
-      if (w->id() == member && w->alive()) w->Kill();
-    }
-  });
+  for (const Worker* w : SamePod(worker)) {
+    const auto at = evicted_at_.find(w->id());
+    if (std::find(evicted.begin(), evicted.end(), w->id()) == evicted.end()) continue;
+    if (at == evicted_at_.end() || world.now() - at->second >= membership::kKillAnswer) continue;
+    world.Violation(worker.name() + " is told to abort while " + w->name() +
+                    ", which is evicted, still runs in its pod (M4)");
+  }
 }
 
 void Cluster::Terminate(Worker& worker, double grace_seconds) {
@@ -115,6 +124,7 @@ void Cluster::EndedInPod(base::MemberId member, std::optional<int> code) {
       return;
     }
     if (++over_[id] < processes) return;
+    parents.End(id);
     gone_.push_back(id);
     pod->phase = code == 0 ? job::PodPhase::kSucceeded : job::PodPhase::kFailed;
     pod->exit_code = code;
@@ -222,6 +232,7 @@ void Cluster::Create(const job::CreatePod& create) {
   std::int32_t& newest = incarnations_.try_emplace(create.member.ordinal, -1).first->second;
   newest = std::max(newest, create.member.incarnation);
   const std::int32_t processes = job.spec.workers.processes_per_worker;
+  if (processes > 1) parents.Begin(pod.member);
   for (std::int32_t process = 0; process < processes; ++process) {
     StartProcess(pod, base::MemberOf({pod.member, process, 0}, processes));
   }
@@ -255,6 +266,7 @@ void Cluster::Delete(const job::DeletePod& deletion) {
   }
   if (deletion.force || processes.empty()) {
     pods_.erase(pod);
+    parents.End(id);
     gone_.push_back(id);
     for (Worker* process : processes) process->Kill();
     return;

@@ -14,6 +14,7 @@
 #include "tests/sim/disk.h"
 #include "tests/sim/network.h"
 #include "tests/sim/numbers.h"
+#include "tests/sim/parents.h"
 #include "tests/sim/ring.h"
 #include "tests/sim/worker.h"
 #include "tests/sim/world.h"
@@ -33,6 +34,7 @@ class Cluster {
   api::TrainingJob job;
   Disk disk;
   Network network;
+  Parents parents;
   Rings rings;
   std::vector<std::uint64_t> reference;  // digests of the fault-free run, by step
 
@@ -61,8 +63,12 @@ class Cluster {
 
   // SIGTERM to the worker's pod: to each of its processes, none of which comes again.
   void Terminate(Worker& worker, double grace_seconds);
-  // What a pod's parent does when its stream names an evicted process. Pods of one have no parent.
-  void KillEvicted(base::MemberId member);
+  // As a pod's parent does it. Pods of one have no parent.
+  void KillProcess(base::MemberId member);
+  void Evicted(base::MemberId member) { evicted_at_.emplace(member, world.now()); }
+  // M4, where a communicator's abort waits for its peers of the same host: the worker aborts because it was
+  // told that these are evicted. By then their parent has killed those of its pod, or was not waited for.
+  void AbortsAfter(const Worker& worker, const std::vector<base::MemberId>& evicted) const;
   // Living ones of the same pod.
   std::vector<Worker*> SamePod(const Worker& worker) const;
 
@@ -84,6 +90,7 @@ class Cluster {
   // Of pods with several processes: those that are told to end, and how many of each have.
   std::set<base::MemberId> terminated_;
   std::map<base::MemberId, std::int32_t> over_;
+  std::map<base::MemberId, base::Time> evicted_at_;  // by whichever coordinator did it first
   std::int32_t reached_ = 0;
 };
 

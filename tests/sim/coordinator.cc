@@ -91,6 +91,7 @@ void Coordinator::Kill() {
   world_.Trace([&] { return name() + " is killed"; });
   alive_ = false;
   cluster_.network.CloseAllOf(*this);
+  cluster_.parents.CloseAllOf(*this);
 }
 
 void Coordinator::ContinueProcess() {
@@ -144,11 +145,13 @@ void Coordinator::Obey(const membership::Command& command) {
       [this](const auto& c) {
         using C = std::decay_t<decltype(c)>;
         if constexpr (std::is_same_v<C, membership::Send>) {
+          if (Parents::Owns(c.stream)) return cluster_.parents.Heard(c);
           MayFence(c);
           const auto* install = std::get_if<api::InstallView>(&c.message.message);
           if (install != nullptr) NoteJoin(install->view);
           cluster_.network.ToMember(*this, c.stream, c.message);
         } else if constexpr (std::is_same_v<C, membership::CloseStream>) {
+          if (Parents::Owns(c.stream)) return cluster_.parents.Closed(c.stream);
           cluster_.network.Close(c.stream);
         } else if constexpr (std::is_same_v<C, membership::Persist>) {
           cluster_.disk.Persist(
@@ -160,7 +163,7 @@ void Coordinator::Obey(const membership::Command& command) {
           cluster_.Reported(c.step);
         } else if constexpr (std::is_same_v<C, membership::Evicted>) {
           evicted_[c.member] = {c.reason, c.message};
-          cluster_.KillEvicted(c.member);
+          cluster_.Evicted(c.member);
         } else if constexpr (std::is_same_v<C, membership::DigestMismatch>) {
           world_.Violation("digest mismatch at step " + std::to_string(c.step.value) + ": " +
                            c.message);

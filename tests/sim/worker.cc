@@ -73,6 +73,7 @@ void Worker::Drain() {
   for (const std::string& sentence : session::Invariants(session_)) {
     world_.Violation(name() + " after " + session::Describe(event) + ": " + sentence);
   }
+  MayAbort(event, commands);
   for (const session::Command& command : commands) {
     if (alive_) Obey(command);
   }

@@ -68,6 +68,7 @@ class Worker {
   void Obey(const session::Command& command);
   void ObeyShell(const session::Command& command);
   void Exit(const session::Exit& exit);
+  void MayAbort(const session::Event& event, const session::Commands& commands);
   void MayWrite(const std::string& what);
   void WriteManifest(const session::WriteManifest& order);
   void Fetch(const api::View& view, std::uint64_t fetch, base::Time began);
@@ -86,6 +87,7 @@ class Worker {
   std::deque<session::Event> inbox_;
   std::vector<std::function<void()>> frozen_;
   std::optional<std::uint64_t> stream_;
+  base::Epoch aborted_;  // the last ring that it gave up
   base::Time cut_off_until_;
   base::Term term_;
   base::Time heard_;  // anything, on this stream

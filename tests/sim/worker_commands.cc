@@ -14,6 +14,20 @@ void Worker::MayWrite(const std::string& what) {
     world_.Violation(name() + " was fenced and writes " + what);
 }
 
+// A ring that it has given up by itself, on its own evidence, needs nobody's leave.
+void Worker::MayAbort(const session::Event& event, const session::Commands& commands) {
+  const auto* received = std::get_if<session::Received>(&event);
+  if (received == nullptr) return;
+  const auto* interrupt = std::get_if<api::Interrupt>(&received->message.message);
+  if (interrupt == nullptr) return;
+  for (const session::Command& command : commands) {
+    const auto* abort = std::get_if<session::AbortRing>(&command);
+    if (abort != nullptr && abort->epoch != aborted_) {
+      cluster_.AbortsAfter(*this, interrupt->evicted);
+    }
+  }
+}
+
 void Worker::WritePart(const session::CopyForCheckpoint& order, std::uint64_t digest) {
   Later(world_.Micros(2000, 40000), [this, order, digest] {
     session::PartWritten written;
@@ -59,6 +73,7 @@ void Worker::Obey(const session::Command& command) {
           cluster_.rings.Connect(*this, c.view, c.rank);
         } else if constexpr (std::is_same_v<C, session::AbortRing>) {
           fetch_ = 0;
+          aborted_ = c.epoch;
           cluster_.rings.Abort(*this, c.epoch);
         } else if constexpr (std::is_same_v<C, session::ClearSums>)
           training_.Clear(c.tag);

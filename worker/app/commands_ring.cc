@@ -1,4 +1,6 @@
 // Commands that the communicator lane obeys: connect, reduce, abort.
+#include <set>
+
 #include "worker/app/reductions.h"
 #include "worker/app/worker.h"
 #include "worker/comm/ring.h"
@@ -48,6 +50,10 @@ void Worker::On(const session::ConnectRing& c) {
       ring_ = std::move(connected.ring);
       ring_epoch_ = c.view.epoch;
       ring_flag_ = flag;
+      std::set<std::string> nodes;
+      for (const auto& m : c.view.members) nodes.insert(m.node);
+      metrics_.ViewConnected(Now(), job_->welcome.job_name, static_cast<std::int32_t>(nodes.size()),
+                             static_cast<std::int32_t>(c.view.members.size()));
       connected.status = InstallNccl(c);
     }
     const double seconds = base::ToSeconds(Now() - start);
@@ -66,9 +72,11 @@ void Worker::On(const session::ConnectRing& c) {
 absl::Status Worker::InstallNccl(const session::ConnectRing& c) {
   nccl::Link* const link = job_->accelerator.link.get();
   if (link == nullptr) return absl::OkStatus();
-  const absl::Status installed =
-      link->Install(*ring_, *ring_flag_,
-                    {c.view.epoch, c.rank, static_cast<std::int32_t>(c.view.members.size())});
+  const absl::Status installed = link->Install(
+      *ring_, *ring_flag_,
+      {c.view.epoch, c.rank, static_cast<std::int32_t>(c.view.members.size()), &moved_});
+  metrics_.NcclInit(installed.ok(), link->rebuilds());
+  if (installed.ok()) training_.Post([this, epoch = c.view.epoch] { LookForLeaks(epoch); });
   if (!installed.ok() && !absl::IsUnavailable(installed) && !absl::IsAborted(installed)) {
     Push(session::Broken{api::ExitCode::kNoDevice, "NoDevice", base::Message(installed)});
   }
@@ -91,17 +99,30 @@ absl::Status Worker::AllReduceOnDevice(const session::Reduce& c,
                                        std::span<const comm::Reduction> parts) {
   breakpoints_.At("reduce", c.tag.step);
   has_reduced_on_device_ = true;
-  return job_->accelerator.link->AllReduce({c.epoch, c.tag.step, c.tag.attempt}, parts,
-                                           *ring_flag_);
+  const base::Time start = Now();
+  MUSTER_RETURN_IF_ERROR(
+      job_->accelerator.link->AllReduce({c.epoch, c.tag.step, c.tag.attempt}, parts, *ring_flag_));
+  std::int64_t bytes = 0;
+  for (const comm::Reduction& part : parts) bytes += static_cast<std::int64_t>(part.in.size());
+  // NCCL does not tell which of its algorithms it took; the Inspector's plugin does. What had begun
+  // ahead was not waited for here, so this is the bandwidth that a step sees.
+  const base::Time end = Now();
+  metrics_.Summed(end, bytes, base::ToSeconds(end - start), "unknown");
+  return absl::OkStatus();
 }
 
 // Runs one reduction to its end. Aborted and Unavailable leave the inputs whole.
 absl::Status Worker::AllReduce(const comm::Reduction& reduction, base::Step step) {
+  const base::Time start = Now();
   MUSTER_RETURN_IF_ERROR(ring_->BeginAllReduce(reduction));
   auto done = ring_->Poll(base::Duration(0));
   breakpoints_.At("reduce", step);
   while (!done) done = ring_->Poll(kPoll);
-  return *done;
+  MUSTER_RETURN_IF_ERROR(*done);
+  const base::Time end = Now();
+  metrics_.Summed(end, static_cast<std::int64_t>(reduction.in.size()), base::ToSeconds(end - start),
+                  "RING_TCP");
+  return absl::OkStatus();
 }
 
 // Says whose break it was (M3), then that nothing of the reduction counts.

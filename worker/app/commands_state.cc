@@ -56,6 +56,7 @@ void Worker::Load(const api::Welcome& welcome) {
     Push(session::Broken{failure.code, failure.reason, failure.message});
     return;
   }
+  ReadDeviceMemory();
   if (job_->accelerator.peak_flops) metrics_.DevicePeak(*job_->accelerator.peak_flops);
   metrics_.Phase("loading_data", base::ToSeconds(Now() - start));
   if (const std::string& read = job_->start_weights.told(); !read.empty()) {

@@ -8,6 +8,12 @@
 #include "worker/checkpoint/reader.h"
 
 namespace muster::app {
+namespace {
+
+// What a device has left is asked no more often: the driver may take a lock for it.
+constexpr auto kDeviceReadings = std::chrono::seconds(10);
+
+}  // namespace
 
 void Worker::On(const session::ClearSums& c) {
   training_.Post([this, tag = c.tag] { job_->trainer->ClearSums(tag); });
@@ -16,6 +22,32 @@ void Worker::On(const session::ClearSums& c) {
 void Worker::On(const session::ComputeSlots& c) {
   gate_.Open();
   training_.Post([this, c] { Compute(c); });
+}
+
+// Zeros without a device.
+device::DeviceMemory Worker::ReadDeviceMemory() {
+  device_read_ = Now();
+  if (job_->accelerator.context == nullptr) return {};
+  const device::DeviceMemory memory = job_->accelerator.context->ReadMemory();
+  metrics_.DeviceMemory(memory);
+  return memory;
+}
+
+// Behind each init of NCCL. Where several processes share a device its memory says nothing of this one.
+void Worker::LookForLeaks(base::Epoch epoch) {
+  const device::DeviceMemory memory = ReadDeviceMemory();
+  auto usage = nccl::ReadUsage();
+  if (!usage.ok()) return log_.Warning("leaks", base::Message(usage.status()));
+  if (!options_.share_gpus) usage->device_bytes = memory.used;
+  if (!first_usage_) {
+    first_usage_ = *usage;
+    return;
+  }
+  nccl::LeakLimits limits;
+  if (hooks_.leak_fds >= 0) limits.more_fds = hooks_.leak_fds;
+  const auto decision =
+      nccl::DecideOnLeaks(*first_usage_, *usage, job_->accelerator.link->rebuilds(), limits);
+  if (decision.start_again) Push(session::StartAgain{epoch, decision.reason});
 }
 
 void Worker::On(const session::StopCompute&) { gate_.Stop(); }
@@ -81,6 +113,7 @@ void Worker::On(const session::ApplyStep& c) {
     const base::Time start = Now();
     const train::ApplyOutcome outcome = job_->trainer->Apply(step);
     metrics_.Phase("apply", base::ToSeconds(Now() - start));
+    if (Now() - device_read_ >= kDeviceReadings) ReadDeviceMemory();
     session::Applied applied;
     applied.step = step;
     applied.digest = outcome.digest;

@@ -7,7 +7,10 @@
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "operator/runtime/build_info.h"
@@ -55,17 +58,27 @@ int RunParent(const muster::runtime::Logger& log, muster::runtime::Signals& sign
     return static_cast<int>(api::ExitCode::kBadConfiguration);
   }
   const std::int32_t processes = options->config.processes;
-  // The coordinator sees each end by the process's own stream, and waits for no kill.
-  parent::Parent parent(*std::move(options), log, signals, [](const parent::Command&) {});
-  const auto stream = app::ParentStream::Create(
+  // There before Run, which alone tells.
+  std::unique_ptr<app::ParentStream> stream;
+  // The coordinator sees each end by the process's own stream; what it waits for is a kill.
+  parent::Parent parent(*std::move(options), log, signals,
+                        [&stream](const parent::Command& command) {
+                          const auto* killed = std::get_if<parent::Killed>(&command);
+                          if (killed != nullptr) stream->SayKilled(killed->member);
+                        });
+  auto created = app::ParentStream::Create(
       {*std::move(worker), processes,
-       [&parent](std::vector<base::MemberId> evicted) { parent.Order({std::move(evicted)}); }},
+       [&parent](std::vector<base::MemberId> evicted) { parent.Order({std::move(evicted)}); },
+       [&parent](bool now) { parent.Reached(now); }},
       log);
-  if (!stream.ok()) {
-    log.Error("parent", base::Message(stream.status()));
+  if (!created.ok()) {
+    log.Error("parent", base::Message(created.status()));
     return static_cast<int>(api::ExitCode::kBadConfiguration);
   }
-  return parent.Run();
+  stream = *std::move(created);
+  const int code = parent.Run();
+  stream.reset();  // its callbacks are the parent's
+  return code;
 }
 
 }  // namespace

@@ -83,6 +83,7 @@ absl::StatusOr<WorkerOptions> ReadWorkerOptions(const Get& get) {
   MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_METRICS_PORT", -1, 65535, options.metrics_port));
   MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_THREADS", 1, 1024, options.threads));
   MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_PROCESS", 0, 1023, options.process));
+  MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_PARENT_FD", -1, 1 << 20, options.parent_fd));
   if (const char* module = get("MUSTER_CUDA_MODULE")) options.cuda_module = module;
   int graphs = 1;
   MUSTER_RETURN_IF_ERROR(Number(get, "MUSTER_CUDA_GRAPHS", 0, 1, graphs));

@@ -24,6 +24,7 @@ struct WorkerOptions {
   int metrics_port = -1;                  // MUSTER_METRICS_PORT; -1: none, 0: any free one
   int threads = 1;                        // MUSTER_THREADS: for the program's kernels
   int process = 0;                        // MUSTER_PROCESS: of the pod's, from 0; each has its GPU
+  int parent_fd = -1;                     // MUSTER_PARENT_FD (worker/parent/children.h); -1: none
   std::string cuda_module;                // MUSTER_CUDA_MODULE; empty: beside the program
   bool cuda_graphs = true;                // MUSTER_CUDA_GRAPHS=0: each kernel is launched by itself
   bool share_gpus = false;  // MUSTER_SHARE_GPUS=1: several processes on one, for tests

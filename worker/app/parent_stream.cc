@@ -33,8 +33,11 @@ absl::StatusOr<std::unique_ptr<ParentStream>> ParentStream::Create(Options optio
   client.addresses = worker.coordinators;
   client.credentials = stream->credentials_.get();
   client.on_trouble = [&log](const std::string& sentence) { log.Warning("parent", sentence); };
-  client.on_up = [self = stream.get()] { self->SayHello(); };
-  client.on_down = [] {};
+  client.on_up = [self = stream.get()] {
+    self->SayHello();
+    self->options_.on_reached(true);
+  };
+  client.on_down = [self = stream.get()] { self->options_.on_reached(false); };
   client.on_message = [self = stream.get()](const api::FromCoordinator& message) {
     const auto* interrupt = std::get_if<api::Interrupt>(&message.message);
     if (interrupt != nullptr) self->options_.on_evicted(interrupt->evicted);
@@ -59,6 +62,11 @@ void ParentStream::SayHello() {
   if (!token.ok()) log_.Error("parent", base::Message(token.status()));
   hello.token = token.ok() ? *token : "";
   client_->Send({{}, std::move(hello)});
+}
+
+void ParentStream::SayKilled(base::MemberId member) {
+  client_is_there_.wait();
+  client_->Send({{}, api::Killed{member}});
 }
 
 }  // namespace muster::app

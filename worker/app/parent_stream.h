@@ -1,7 +1,7 @@
-// The stream of a parent to its coordinator: says who it is, and passes on whom to kill.
+// The stream of a parent to its coordinator: says who it is, passes on whom to kill, and answers.
 //
-// Thread rule: `on_evicted` runs on a thread of the stream, one call at a time. No beats: a parent is no
-// member, and nobody misses it.
+// Thread rule: `on_evicted` and `on_reached` run on a thread of the stream, one call at a time; SayKilled
+// from any. No beats: a parent is no member, and nobody misses it.
 #pragma once
 
 #include <functional>
@@ -27,11 +27,14 @@ class ParentStream final {
     WorkerOptions worker;  // of the pod: `member` is its id
     std::int32_t processes = 2;
     std::function<void(std::vector<base::MemberId>)> on_evicted;
+    std::function<void(bool)> on_reached;  // a stream came up, or is gone
   };
   // Begins to dial at once. InvalidArgument: the token, or an address.
   static absl::StatusOr<std::unique_ptr<ParentStream>> Create(Options options,
                                                               const runtime::Logger& log);
   ~ParentStream();
+  // Without a stream nothing is said: the next one's orders name the member again.
+  void SayKilled(base::MemberId member);
   ParentStream(const ParentStream&) = delete;
   ParentStream& operator=(const ParentStream&) = delete;
 

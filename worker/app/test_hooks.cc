@@ -5,15 +5,18 @@
 namespace muster::app {
 namespace {
 
+bool ReadNumber(std::string_view text, std::int64_t least, std::int64_t& out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size() && out >= least;
+}
+
 absl::Status ApplyHook(std::string_view hook, TestHooks& hooks) {
   const auto equals = hook.find('=');
   const std::string_view key = hook.substr(0, equals);
   const std::string_view value =
       equals == std::string_view::npos ? std::string_view() : hook.substr(equals + 1);
   if (key == "saturate") {
-    std::int64_t step = 0;
-    auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), step);
-    if (error == std::errc() && end == value.data() + value.size() && step > 0) {
+    if (std::int64_t step = 0; ReadNumber(value, 1, step)) {
       hooks.saturate_once = base::Step(step);
       return absl::OkStatus();
     }
@@ -23,9 +26,14 @@ absl::Status ApplyHook(std::string_view hook, TestHooks& hooks) {
   } else if (key == "family" && !value.empty()) {
     hooks.family = value;
     return absl::OkStatus();
+  } else if (key == "leak-fds") {
+    if (std::int64_t limit = 0; ReadNumber(value, 0, limit)) {
+      hooks.leak_fds = limit;
+      return absl::OkStatus();
+    }
   }
   return base::InvalidArgument("MUSTER_TEST_HOOKS: '" + std::string(hook) +
-                               "' is not saturate=STEP, build-id=TEXT or family=NAME");
+                               "' is not saturate=STEP, build-id=TEXT, family=NAME or leak-fds=N");
 }
 
 }  // namespace

@@ -4,9 +4,11 @@
 //   saturate=STEP       Exact32: pretend that the first attempt of STEP saturated
 //   build-id=TEXT       say another build id
 //   family=NAME         claim to run only this kernel family
+//   leak-fds=N          start again when rebuilds of NCCL have left more than N descriptors open
 //   Several are joined by commas.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -19,6 +21,7 @@ struct TestHooks {
   base::Step saturate_once{-1};
   std::string build_id;
   std::string family;
+  std::int64_t leak_fds = -1;  // below 0: the limit that is built in
 };
 
 // InvalidArgument names the part that is not a hook.

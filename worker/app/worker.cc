@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 #include <variant>
 
 #include "operator/runtime/build_info.h"
 #include "worker/kernels/family.h"
+#include "worker/parent/children.h"
 #include "worker/rpc/client.h"
 #include "worker/rpc/credentials.h"
 
@@ -190,7 +192,7 @@ void Worker::SendHello(api::FromMember message) {
   const auto token = credentials_->Token();
   if (!token.ok()) log_.Error("worker", base::Message(token.status()));
   std::get<api::Hello>(message.message).token = token.ok() ? *token : "";
-  client_->Send(message);
+  if (client_->Send(message)) parent::SayItSpoke(std::exchange(parent_fd_, -1));
 }
 
 void Worker::On(const session::Exit& c) {

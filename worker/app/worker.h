@@ -104,6 +104,8 @@ class Worker {
   void Compute(const session::ComputeSlots& c);
   void BeginSlot(const session::ComputeSlots& c, api::Slot slot);
   base::Time FinishSlot(const session::ComputeSlots& c, const BegunSlot& begun, base::Time before);
+  device::DeviceMemory ReadDeviceMemory();
+  void LookForLeaks(base::Epoch epoch);
   void RememberStepLine(const session::Applied& applied);
   // Communicator lane.
   void RunReduction(const session::Reduce& c);
@@ -121,6 +123,7 @@ class Worker {
   base::Time Now() const;
 
   const WorkerOptions options_;
+  int parent_fd_ = options_.parent_fd;  // until it has been told that we spoke
   const TestHooks hooks_;
   const std::string build_id_;
   const runtime::Logger& log_;
@@ -156,6 +159,9 @@ class Worker {
   std::shared_ptr<comm::AbortFlag> ring_flag_;  // communicator lane: of ring_'s view
   std::atomic<bool> has_reduced_on_device_{false};
   base::Time last_applied_;  // training lane
+  base::Time device_read_;   // training lane
+  // Training lane: when the first communicator of NCCL was up.
+  std::optional<nccl::Usage> first_usage_;
   std::mutex serve_mutex_;
   bool may_serve_ = false;  // guarded by serve_mutex_: a device's state, not stopped since
   std::mutex checkpoint_mutex_;

@@ -4,12 +4,17 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "operator/base/status.h"
 #include "operator/runtime/http_endpoint.h"
 #include "operator/runtime/metrics.h"
+#include "worker/app/collective_rates.h"
+#include "worker/device/context.h"
 #include "worker/model/flops.h"
+#include "worker/nccl/leaks.h"
 
 namespace muster::app {
 
@@ -28,6 +33,15 @@ class WorkerMetrics {
   void SlotComputed(const model::ModelFlops& flops) const;
   // Once, of a device whose peak is known: without it there is no series.
   void DevicePeak(double flops_per_second);
+  // As it was read last; without a device there is no series.
+  void DeviceMemory(const device::DeviceMemory& memory);
+  // A view has connected: `nodes` of `ranks` members.
+  void ViewConnected(base::Time now, const std::string& job, std::int32_t nodes,
+                     std::int32_t ranks);
+  // One vector that was summed; `carrier` is the label algo_proto.
+  void Summed(base::Time now, std::int64_t bytes, double seconds, const std::string& carrier);
+  // An init of NCCL is over; `rebuilds`: what has been left behind so far.
+  void NcclInit(bool succeeded, const nccl::Rebuilds& rebuilds);
 
  private:
   runtime::Metrics metrics_;
@@ -37,6 +51,8 @@ class WorkerMetrics {
   runtime::Counter slots_;
   runtime::Counter flops_;
   runtime::Counter flops_palm_;
+  std::mutex rates_mutex_;
+  CollectiveRates rates_;  // guarded by rates_mutex_
   std::unique_ptr<runtime::HttpEndpoint> endpoint_;
 };
 

@@ -116,6 +116,16 @@ void ReleaseHost(MusterCudaContext* context, void* host) {
   ForgetLastError();
 }
 
+int32_t AskMemory(MusterCudaContext* context, int64_t* free_bytes, int64_t* total_bytes,
+                  MusterCudaText message) {
+  std::size_t free = 0, total = 0;
+  const int32_t failed =
+      Do(context, "cudaMemGetInfo", message, [&] { return cudaMemGetInfo(&free, &total); });
+  *free_bytes = static_cast<int64_t>(free);
+  *total_bytes = static_cast<int64_t>(total);
+  return failed;
+}
+
 int32_t ToDevice(MusterCudaContext* context, const void* host, void* device, int64_t bytes,
                  MusterCudaText message) {
   return Do(context, "cudaMemcpyAsync to the device", message, [&] {
@@ -257,11 +267,12 @@ constexpr MusterCudaModule kModule = {
     CreateGpt,
     DestroyGpt,
     GptProducts,
+    GptAttention,
     GptTable,
     GptGraphsOf,
-    GptAttention,
     GptSlot,
-    EvaluateGpt};
+    EvaluateGpt,
+    AskMemory};
 
 }  // namespace
 }  // namespace muster::cuda

@@ -198,14 +198,14 @@ typedef struct MusterCudaModule {
   void (*gpt_destroy)(MusterCudaGpt* gpt);
   // Who multiplies: cuBLASLt's version as it numbers itself, 0 for our own kernels.
   int64_t (*gpt_products)(const MusterCudaGpt* gpt);
+  // Who computes attention, as members must share it: cuDNN with version and engines, empty for our
+  // own kernels. It lives as long as the GPT.
+  const char* (*gpt_attention)(const MusterCudaGpt* gpt);
   // The table of what makes the products so far; with cuBLASLt.
   int32_t (*gpt_table)(const MusterCudaGpt* gpt, MusterCudaText table, MusterCudaText message);
   // How many CUDA graphs passes launch: none before the second pass of a kind, and none where making
   // them failed; then `why` has a sentence.
   int32_t (*gpt_graphs)(const MusterCudaGpt* gpt, MusterCudaText why);
-  // Who computes attention, as members must share it: cuDNN with version and engines, empty for our
-  // own kernels. It lives as long as the GPT.
-  const char* (*gpt_attention)(const MusterCudaGpt* gpt);
   // Forward and backward of one slot of batch x (context + 1) tokens, which have been read when this
   // returns. Three slots may be in flight; a fourth waits for the first one's inputs to be read.
   // *device_loss = the sum of the losses in nats, in row order;
@@ -217,6 +217,10 @@ typedef struct MusterCudaModule {
   int32_t (*gpt_evaluate)(MusterCudaGpt* gpt, const float* device_weights, const int32_t* tokens,
                           int32_t rows, double* device_loss, int64_t* counted,
                           MusterCudaText message);
+
+  // Memory of the whole device, whoever has taken it.
+  int32_t (*memory)(MusterCudaContext* context, int64_t* free_bytes, int64_t* total_bytes,
+                    MusterCudaText message);
 } MusterCudaModule;
 
 typedef const MusterCudaModule* (*MusterCudaEntry)(void);

@@ -35,6 +35,14 @@ void Context::ToHost(const void* from, std::span<std::byte> to) {
   Synchronise();
 }
 
+DeviceMemory Context::ReadMemory() {
+  std::int64_t free = 0;
+  DeviceMemory memory;
+  Do(&MusterCudaModule::memory, &free, &memory.total);
+  memory.used = memory.total - free;
+  return memory;
+}
+
 void Context::End(const std::string& sentence) const {
   fail_(sentence);
   std::abort();

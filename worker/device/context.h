@@ -21,6 +21,12 @@
 
 namespace muster::device {
 
+// Of the whole device: other processes' share is in it.
+struct DeviceMemory {
+  std::int64_t used = 0;
+  std::int64_t total = 0;
+};
+
 class Context final {
  public:
   // Does not return.
@@ -59,6 +65,7 @@ class Context final {
   // The host's side may be given back once these have returned.
   void ToDevice(std::span<const std::byte> from, void* to);
   void ToHost(const void* from, std::span<std::byte> to);
+  DeviceMemory ReadMemory();
   void Synchronise() { Do(&MusterCudaModule::synchronise); }
 
  private:

@@ -29,6 +29,10 @@ LeakDecision DecideOnLeaks(const Usage& first, const Usage& now, const Rebuilds&
   if (now.threads - first.threads > limits.more_threads) {
     return {true, Grown("threads", first.threads, now.threads, limits.more_threads)};
   }
+  if (first.device_bytes > 0 && now.device_bytes - first.device_bytes > limits.more_device_bytes) {
+    return {true, Grown("bytes of device memory", first.device_bytes, now.device_bytes,
+                        limits.more_device_bytes)};
+  }
   if (rebuilds.failed_inits > limits.failed_inits) {
     return {true, std::to_string(rebuilds.failed_inits) +
                       " inits failed in this process, more than " +

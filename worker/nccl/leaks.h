@@ -16,6 +16,7 @@ namespace muster::nccl {
 struct Usage {
   std::int64_t fds = 0;
   std::int64_t threads = 0;
+  std::int64_t device_bytes = 0;  // taken of the device's memory; 0: not known
   friend bool operator==(const Usage&, const Usage&) = default;
 };
 
@@ -32,6 +33,8 @@ struct LeakLimits {
   std::int64_t more_threads = 200;
   std::int64_t failed_inits = 40;
   std::int64_t unused_ids = 40;
+  // Twice what is counted for the driver's context and the libraries (worker/device/memory.h).
+  std::int64_t more_device_bytes = std::int64_t{2} << 30;
 };
 
 struct LeakDecision {

@@ -66,6 +66,7 @@ absl::Status Link::Install(comm::Communicator& ring, const comm::AbortFlag& flag
   MUSTER_RETURN_IF_ERROR(communicator_->BeginInstall(std::move(request)));
   while (true) {
     if (const auto installed = communicator_->PollInstall(kPoll)) return *installed;
+    if (place.progress != nullptr) place.progress->fetch_add(1, std::memory_order_relaxed);
     if (flag.is_set()) communicator_->Abort();
   }
 }

@@ -14,6 +14,8 @@
 // the same sums; Abort by any.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -31,6 +33,8 @@ struct Place {
   base::Epoch epoch;
   std::int32_t rank = 0;
   std::int32_t size = 1;
+  // Grows while NCCL's init runs, which has its own limit; may be null.
+  std::atomic<std::uint64_t>* progress = nullptr;
 };
 
 // Which sums: those of a step's attempt in a view.

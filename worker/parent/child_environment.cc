@@ -27,7 +27,10 @@ absl::StatusOr<std::vector<std::string>> ChildEnvironment(const std::vector<std:
     const std::size_t equals = variable.find('=');
     const std::string name = variable.substr(0, equals);
     const std::string value = equals == std::string::npos ? "" : variable.substr(equals + 1);
-    if (name == "MUSTER_MEMBER" || name == "MUSTER_PROCESS" || name == "MUSTER_PROCESSES") continue;
+    if (name == "MUSTER_MEMBER" || name == "MUSTER_PROCESS" || name == "MUSTER_PROCESSES" ||
+        name == "MUSTER_PARENT_FD") {
+      continue;
+    }
     if (name == "MUSTER_METRICS_PORT") {
       MUSTER_ASSIGN_OR_RETURN(int port, Number(name, value));
       if (port > 0) port += child.process;

@@ -20,6 +20,7 @@ struct ChildId {
 //   MUSTER_MEMBER        its own id; the parent's is the pod's
 //   MUSTER_PROCESS       its number, which is the number of its GPU
 //   MUSTER_PROCESSES     left out: it is no parent
+//   MUSTER_PARENT_FD     left out: who starts it adds its own (children.h)
 //   MUSTER_METRICS_PORT  the pod's, plus its number; -1 (none) and 0 (any free one) stay
 //   MUSTER_THREADS       its share of the pod's, at least 1; left out if the pod has none
 // InvalidArgument names a variable that is not a number, or a port beyond 65535.

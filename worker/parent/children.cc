@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "operator/runtime/signals.h"
 
@@ -18,6 +20,7 @@ struct ForkedChild {
   char* const* arguments;
   char* const* environment;
   int input;
+  int spoken;   // stays open: exec'd programs find its number in the environment
   int failure;  // closed by exec; an errno written to it says that exec failed
   pid_t parent;
 };
@@ -28,7 +31,7 @@ struct ForkedChild {
   // The parent may have died before the line above: then nobody would ever send that signal.
   if (getppid() != child.parent) _exit(127);
   runtime::Signals::RestoreForChild();
-  if (dup2(child.input, STDIN_FILENO) >= 0) {
+  if (dup2(child.input, STDIN_FILENO) >= 0 && fcntl(child.spoken, F_SETFD, 0) == 0) {
     execve(child.program, child.arguments, child.environment);
   }
   const int error = errno;
@@ -48,47 +51,80 @@ int ExecError(int from) {
 
 }  // namespace
 
+void SayItSpoke(int parent_fd) {
+  if (parent_fd < 0) return;
+  // No signal where nobody reads: a parent that is gone takes us along by itself.
+  [[maybe_unused]] const ssize_t sent = send(parent_fd, "h", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  close(parent_fd);
+}
+
 Children::~Children() {
-  for (const auto& [pid, process] : running_) kill(pid, SIGKILL);
-  for (const auto& [pid, process] : running_) {
+  for (const auto& [pid, child] : running_) kill(pid, SIGKILL);
+  for (const auto& [pid, child] : running_) {
     while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
+    if (child.spoken >= 0) close(child.spoken);
   }
 }
 
 absl::Status Children::Start(std::int32_t process, const std::vector<std::string>& environment) {
-  int failure[2];
+  int failure[2], spoken[2];
   if (pipe2(failure, O_CLOEXEC) != 0) return base::Internal("pipe2: " + base::ErrnoText(errno));
-  const int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  std::vector<char*> variables;
-  for (const std::string& text : environment) variables.push_back(const_cast<char*>(text.c_str()));
-  variables.push_back(nullptr);
-  char* const arguments[] = {const_cast<char*>(program_.c_str()), nullptr};
-  const ForkedChild child{program_.c_str(), arguments, variables.data(), input,
-                          failure[1],       getpid()};
-  const pid_t pid = fork();
-  if (pid == 0) BecomeChild(child);
-  const int fork_error = errno;
-  close(failure[1]);
-  if (input >= 0) close(input);
-  if (pid < 0) {
-    close(failure[0]);
-    return base::ResourceExhausted("fork: " + base::ErrnoText(fork_error));
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, spoken) != 0) {
+    const int error = errno;
+    for (const int end : failure) close(end);
+    return base::Internal("socketpair: " + base::ErrnoText(error));
   }
-  const int error = ExecError(failure[0]);
+  auto started = Fork(environment, {failure[0], failure[1], spoken[1]});
   close(failure[0]);
-  if (error != 0) {
-    while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-    }
-    return base::NotFound("cannot run " + program_ + ": " + base::ErrnoText(error));
+  close(spoken[1]);
+  if (!started.ok()) {
+    close(spoken[0]);
+    return started.status();
   }
-  running_.emplace(pid, process);
+  running_.emplace(*started, Child{process, spoken[0]});
   return absl::OkStatus();
 }
 
+// The child's number once it has become the program.
+absl::StatusOr<pid_t> Children::Fork(std::vector<std::string> environment, const Ends& ends) const {
+  environment.push_back("MUSTER_PARENT_FD=" + std::to_string(ends.spoken));
+  std::vector<char*> variables;
+  for (std::string& text : environment) variables.push_back(text.data());
+  variables.push_back(nullptr);
+  const int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  char* const arguments[] = {const_cast<char*>(program_.c_str()), nullptr};
+  const ForkedChild child{program_.c_str(), arguments,          variables.data(), input,
+                          ends.spoken,      ends.failure_write, getpid()};
+  const pid_t pid = fork();
+  if (pid == 0) BecomeChild(child);
+  const int fork_error = errno;
+  close(ends.failure_write);
+  if (input >= 0) close(input);
+  if (pid < 0) return base::ResourceExhausted("fork: " + base::ErrnoText(fork_error));
+  const int error = ExecError(ends.failure_read);
+  if (error == 0) return pid;
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return base::NotFound("cannot run " + program_ + ": " + base::ErrnoText(error));
+}
+
+std::vector<std::int32_t> Children::Spoken() {
+  std::vector<std::int32_t> said;
+  for (auto& [pid, child] : running_) {
+    char byte;
+    if (child.spoken < 0) continue;
+    const ssize_t got = recv(child.spoken, &byte, 1, MSG_DONTWAIT);
+    if (got < 0) continue;
+    if (got == 1) said.push_back(child.process);
+    close(std::exchange(child.spoken, -1));
+  }
+  return said;
+}
+
 pid_t Children::PidOf(std::int32_t process) const {
-  for (const auto& [pid, number] : running_) {
-    if (number == process) return pid;
+  for (const auto& [pid, child] : running_) {
+    if (child.process == process) return pid;
   }
   return 0;
 }
@@ -110,9 +146,10 @@ std::vector<Ended> Children::Reap() {
     const auto it = running_.find(info.si_pid);
     if (it == running_.end()) continue;  // an orphan that became ours
     Ended end;
-    end.process = it->second;
+    end.process = it->second.process;
     (info.si_code == CLD_EXITED ? end.exit_code : end.signal) = info.si_status;
     ended.push_back(end);
+    if (it->second.spoken >= 0) close(it->second.spoken);
     running_.erase(it);
   }
 }

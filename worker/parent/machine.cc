@@ -54,10 +54,19 @@ std::optional<base::Time> Machine::NextDeadline() const {
   if (exited_) return std::nullopt;
   std::optional<base::Time> next = kill_at_;
   for (const Process& process : processes_) {
-    if (process.state != State::kWaiting) continue;
-    next = next ? std::min(*next, process.due) : process.due;
+    const std::optional<base::Time> due =
+        process.state == State::kWaiting ? process.due : HelloDue(process);
+    if (due) next = next ? std::min(*next, *due) : *due;
   }
   return next;
+}
+
+// When it has to have said Hello; nothing: it has, or need not.
+std::optional<base::Time> Machine::HelloDue(const Process& process) const {
+  if (process.state != State::kRunning || process.spoke || ending_ || !reachable_since_) {
+    return std::nullopt;
+  }
+  return std::max(process.since, *reachable_since_) + config_.hello_deadline;
 }
 
 base::MemberId Machine::MemberOf(std::int32_t process) const {
@@ -141,6 +150,15 @@ void Machine::On(const KillOrder& order) {
   }
 }
 
+void Machine::On(const Reachable& reachable) {
+  if (!reachable.now) return reachable_since_.reset();
+  if (!reachable_since_) reachable_since_ = now_;
+}
+
+void Machine::On(const Spoke& spoke) {
+  for (const std::int32_t process : spoke.processes) processes_[process].spoke = true;
+}
+
 void Machine::On(const Terminate&) {
   ending_ = true;
   StopWaiting();
@@ -168,6 +186,19 @@ void Machine::StopWaiting() {
   }
 }
 
+void Machine::KillMute() {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(config_.hello_deadline);
+  for (std::int32_t i = 0; i < config_.processes; ++i) {
+    const std::optional<base::Time> due = HelloDue(processes_[i]);
+    if (!due || now_ < *due) continue;
+    processes_[i].spoke = true;  // once is enough
+    out_.push_back(Note{
+        "member " + base::ToString(MemberOf(i)) + " has not said Hello to the coordinator within " +
+        std::to_string(seconds.count()) + " s, and the coordinator is there; it is killed"});
+    out_.push_back(SendKill{i});
+  }
+}
+
 // What time allows, whatever the event was.
 void Machine::Advance() {
   if (kill_at_ && now_ >= *kill_at_) {
@@ -176,12 +207,14 @@ void Machine::Advance() {
       if (processes_[i].state == State::kRunning) out_.push_back(SendKill{i});
     }
   }
+  KillMute();
   for (std::int32_t i = 0; i < config_.processes; ++i) {
     Process& process = processes_[i];
     if (process.state != State::kWaiting || now_ < process.due) continue;
     ++process.life;
     process.since = now_;
     process.state = State::kRunning;
+    process.spoke = false;
     out_.push_back(Spawn{i, MemberOf(i)});
   }
   const bool over = std::all_of(processes_.begin(), processes_.end(),

@@ -15,7 +15,8 @@
 //
 // Invariants: an id is spawned once; at most one process of each number runs; nothing is spawned once
 // the pod ends; Exit is the last command and comes once, when nothing runs; each member that a
-// KillOrder names and that is this pod's is answered with Killed once it does not run.
+// KillOrder names and that is this pod's is answered with Killed once it does not run; a process that
+// says nothing for kHelloDeadline, while its parent is heard, is killed and made good.
 #pragma once
 
 #include <cstdint>
@@ -47,10 +48,18 @@ struct CannotStart {  // the answer to a Spawn that failed
 struct KillOrder {
   std::vector<base::MemberId> members;
 };
+// Whether the parent itself has a stream to the coordinator; none at first. Who has said nothing while
+// nobody is there to hear it is not to blame.
+struct Reachable {
+  bool now = false;
+};
+struct Spoke {  // of each of these the one that runs has said its first Hello
+  std::vector<std::int32_t> processes;
+};
 struct Terminate {};  // SIGTERM: everybody leaves in order
 struct Tick {};       // at NextDeadline() or before
 
-using Event = std::variant<Start, Ended, CannotStart, KillOrder, Terminate, Tick>;
+using Event = std::variant<Start, Ended, CannotStart, KillOrder, Reachable, Spoke, Terminate, Tick>;
 
 // ---- commands
 
@@ -99,12 +108,17 @@ inline constexpr std::int32_t kMostDeathsInRow = 6;
 inline constexpr base::Duration kStreakGap = std::chrono::minutes(2);
 // Of what still runs once a code has ended the pod. The kubelet's own grace ends it after a SIGTERM.
 inline constexpr base::Duration kEndGrace = std::chrono::seconds(10);
+// From its start, and from when the parent's stream came up, to its first Hello. Loading comes after the
+// Hello, so all that a process does until then is to start: one that has not in this time hangs, and
+// nobody else would ever miss it, because the coordinator does not know of it.
+inline constexpr base::Duration kHelloDeadline = std::chrono::seconds(60);
 // Before the process comes again: 0, 1, 2, 4 ... 30 s by deaths in a row.
 base::Duration RestartBackOff(std::int32_t deaths);
 
 struct Config {
   base::MemberId pod;
   std::int32_t processes = 2;
+  base::Duration hello_deadline = kHelloDeadline;
 };
 
 class Machine {
@@ -123,12 +137,15 @@ class Machine {
     std::int32_t deaths = 0;  // in a row
     base::Time since;         // its start
     base::Time due;           // while waiting
+    bool spoke = false;       // the one that runs has said Hello, or is killed because it has not
   };
 
   void On(const Start& start);
   void On(const Ended& ended);
   void On(const CannotStart& failed);
   void On(const KillOrder& order);
+  void On(const Reachable& reachable);
+  void On(const Spoke& spoke);
   void On(const Terminate& terminate);
   void On(const Tick& tick);
 
@@ -136,6 +153,8 @@ class Machine {
   void Died(std::int32_t process, const std::string& how, int shown_code);
   void EndPod(int code, const std::string& why);
   void StopWaiting();
+  std::optional<base::Time> HelloDue(const Process& process) const;
+  void KillMute();
   void Advance();
 
   const Config config_;
@@ -144,6 +163,7 @@ class Machine {
   std::set<base::MemberId> ordered_;  // to be killed, and still running
   bool ending_ = false;               // nothing is started any more
   std::optional<base::Time> kill_at_;
+  std::optional<base::Time> reachable_since_;
   std::optional<int> code_;  // the first that tells something
   bool exited_ = false;
   Commands out_;

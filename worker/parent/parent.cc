@@ -85,6 +85,7 @@ int Parent::Run() {
   while (!exit_code_) {
     const base::Time idle = clock_.Now() + kIdle;
     const auto input = events_.PopUntil(std::min(machine_.NextDeadline().value_or(idle), idle));
+    Listen();
     if (input) Take(*input);
     // Also without a word: what is not told is seen some time later.
     Reap();
@@ -96,6 +97,8 @@ int Parent::Run() {
 
 void Parent::Order(KillOrder order) { events_.Push(std::move(order)); }
 
+void Parent::Reached(bool now) { events_.Push(Reachable{now}); }
+
 void Parent::WatchSignals(std::stop_token stop) {
   while (!stop.stop_requested()) {
     if (const auto number = signals_.Wait(std::chrono::milliseconds(100))) {
@@ -106,8 +109,15 @@ void Parent::WatchSignals(std::stop_token stop) {
 
 void Parent::Take(const Input& input) {
   if (const auto* order = std::get_if<KillOrder>(&input)) return Feed(*order);
+  if (const auto* reachable = std::get_if<Reachable>(&input)) return Feed(*reachable);
   const int number = std::get<Caught>(input).signal;
   if (number == SIGTERM || number == SIGINT) Feed(Terminate{});
+}
+
+// Before everything else: a deadline that has passed is judged by what can be known.
+void Parent::Listen() {
+  std::vector<std::int32_t> spoken = children_.Spoken();
+  if (!spoken.empty()) Feed(Spoke{std::move(spoken)});
 }
 
 void Parent::Reap() {

@@ -1,7 +1,7 @@
 // A pod's first process where it runs several members: obeys the machine with real processes.
 //
-//   signal thread --SIGTERM, SIGCHLD--> events --> the caller of Run: Machine::Step --> Children
-//   Order(), from any thread ---------> events                                     --> `tell`
+//   signal thread --SIGTERM, SIGCHLD---------> events --> the caller of Run: Machine::Step --> Children
+//   Order(), Reached(), from any thread -----> events                                     --> `tell`
 //
 // events: capacity 256; when full the pusher waits, since nothing of it may be lost and the machine
 // never waits for a pusher. Only the thread of Run touches machine and children, and `tell` runs there.
@@ -49,16 +49,19 @@ class Parent final {
   int Run();
   // From any thread. A no-op once Run has returned.
   void Order(KillOrder order);
+  // The parent's own stream came up, or is gone; likewise.
+  void Reached(bool now);
 
  private:
   struct Caught {
     int signal = 0;
   };
-  using Input = std::variant<Caught, KillOrder>;
+  using Input = std::variant<Caught, KillOrder, Reachable>;
 
   void WatchSignals(std::stop_token stop);
   void Take(const Input& input);
   void Feed(const Event& event);
+  void Listen();
   void Reap();
   void Obey(const Command& command);
   void Start(const Spawn& spawn);

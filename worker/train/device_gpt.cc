@@ -150,7 +150,7 @@ absl::StatusOr<std::unique_ptr<DeviceProgram>> MakeDeviceGpt(device::Context& co
     }
   }
   if (gpt == nullptr) {
-    return base::Unavailable("the GPU cannot do a slot of this job: " + std::string(text.data()));
+    return base::Unavailable("no slot can be made on the GPU: " + std::string(text.data()));
   }
   const std::int64_t version = context.module().gpt_products(gpt);
   *products = version == 0 ? "own products" : "cuBLASLt " + std::to_string(version);

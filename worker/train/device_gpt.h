@@ -25,16 +25,16 @@ absl::StatusOr<std::int64_t> DeviceGptBytes(const MusterCudaModule& module,
 // MUSTER_CUDA_PRODUCTS_*.
 MusterCudaGptConfig GptConfigOf(const api::ProgramConfig& config, std::int32_t products);
 
-// Who computes attention (MUSTER_CUDA_ATTENTION_*): the build's choice, and of the job's shape alone.
-// What cuDNN is asked for it must then do: there is no way back to our own kernels, which would
-// give other bits than the other members' cuDNN.
-std::int32_t AttentionFor(bool built_with_cudnn, std::int64_t context);
-
 struct DeviceGptOptions {
   bool graphs = true;  // slots are launched as CUDA graphs where that can be; the bits are the same
   // Told once, where slots have to go without graphs.
   std::function<void(const std::string& sentence)> warn;
 };
+
+// Who computes attention (MUSTER_CUDA_ATTENTION_*): the build's choice, and of the job's shape alone.
+// What cuDNN is asked for it must then do: there is no way back to our own kernels, which would
+// give other bits than the other members' cuDNN.
+std::int32_t AttentionFor(bool built_with_cudnn, std::int64_t context);
 
 // cuBLASLt multiplies where it is found, else kernels of our own; `products` tells which, and what
 // computes attention where we do not, for what all members have to share: "cuBLASLt 130002", with the

@@ -101,20 +101,85 @@ api::Hello ParentHello(int pod) {
   return hello;
 }
 
-TEST(PodsTest, AParentHearsWhomOfItsPodToKill) {
-  Rig rig = ThreePods(2);
-  constexpr StreamId kParent = 900, kOther = 901;
+constexpr StreamId kParent = 900, kOther = 901;
+
+// Three pods with a parent of 1.0 and one of 2.0, whose member 3.0 has hung and is evicted.
+Rig AHungProcess(api::Transport transport) {
+  Config config = MakeConfig(3, 1);
+  config.spec.workers.processes_per_worker = 2;
+  config.spec.training.transport = transport;
+  Rig rig = RunningAll(6, 2, config);
   rig.Do(Received{kParent, {{}, ParentHello(1)}}, "parent of 1.0");
   rig.Do(Received{kOther, {{}, ParentHello(2)}}, "parent of 2.0");
   const auto greeted = rig.Take();
   EXPECT_THAT(Only<Send>(greeted), IsEmpty()) << "no member: no Welcome";
   EXPECT_THAT(rig.machine.GetSnapshot(rig.now).members, SizeIs(6));
-  rig.Silence(M(3)).After(1100);
+  rig.Silence(M(3)).After(1020);
+  return rig;
+}
+
+Received SaysKilled(StreamId stream, base::MemberId member) {
+  return {stream, {{}, api::Killed{member}}};
+}
+
+TEST(PodsTest, AParentHearsWhomOfItsPodToKill) {
+  Rig rig = AHungProcess(api::Transport::kRing);
   const auto commands = rig.Take();
   EXPECT_EQ(Ids(Only<Evicted>(commands)), (std::vector{M(3)}));
   EXPECT_EQ(ToldParents(commands, kParent), (std::vector<std::vector<base::MemberId>>{{M(3)}}));
   EXPECT_THAT(ToldParents(commands, kOther), IsEmpty());
-  EXPECT_THAT(Said<api::Interrupt>(commands), SizeIs(1 + 5)) << "the others hear it as ever";
+  EXPECT_THAT(Said<api::Interrupt>(commands), SizeIs(1 + 5)) << "the ring's abort needs nobody";
+}
+
+TEST(PodsTest, TheOthersOfThePodAbortWhenTheEvictedIsKilled) {
+  for (const api::Transport transport : {api::Transport::kNccl, api::Transport::kAuto}) {
+    Rig rig = AHungProcess(transport);
+    EXPECT_THAT(Said<api::Interrupt>(rig.Take()), SizeIs(1 + 4)) << "2.0 waits";
+    rig.Do(SaysKilled(kOther, M(3)), "another pod's parent");
+    rig.Do(SaysKilled(kParent, M(2)), "of another member").After(100);
+    EXPECT_THAT(Said<api::Interrupt>(rig.Take()), IsEmpty());
+    rig.Do(SaysKilled(kParent, M(3)), "3.0 is killed");
+    const auto interrupts = Said<api::Interrupt>(rig.Take());
+    ASSERT_THAT(interrupts, SizeIs(1));
+    EXPECT_EQ(interrupts[0].evicted, (std::vector{M(3)}));
+    rig.Do(SaysKilled(kParent, M(3)), "once more").After(300);
+    EXPECT_THAT(Said<api::Interrupt>(rig.Take()), IsEmpty());
+    for (const int ordinal : {0, 1, 2, 4, 5}) rig.Ready(M(ordinal), 1, 2);
+    const auto views = Said<api::InstallView>(rig.Take());
+    ASSERT_THAT(views, SizeIs(5));
+    EXPECT_EQ(IdsOf(views[0].view), (std::vector{M(0), M(1), M(2), M(4), M(5)}));
+  }
+}
+
+TEST(PodsTest, AParentThatDoesNotAnswerIsNotWaitedForLong) {
+  Rig rig = AHungProcess(api::Transport::kNccl);
+  rig.Take();
+  rig.After(150);
+  EXPECT_THAT(Said<api::Interrupt>(rig.Take()), IsEmpty());
+  rig.After(60);
+  auto commands = rig.Take();
+  EXPECT_THAT(Said<api::Interrupt>(commands), SizeIs(1));
+  EXPECT_THAT(Notes(commands),
+              testing::Contains("no word that the evicted of the pod of 2.0 are killed; it "
+                                "aborts all the same"));
+  // The time in which it could not know does not count against it.
+  for (const int ordinal : {0, 1, 4, 5}) rig.Ready(M(ordinal), 1, 2);
+  rig.After(900);
+  EXPECT_THAT(Only<Evicted>(rig.Take()), IsEmpty());
+  rig.Ready(M(2), 1, 2);
+  EXPECT_THAT(Said<api::InstallView>(rig.Take()), SizeIs(5));
+}
+
+TEST(PodsTest, NobodyWaitsForTheKillOfALostPod) {
+  Config config = MakeConfig(3, 1);
+  config.spec.workers.processes_per_worker = 2;
+  Rig rig = RunningAll(6, 2, config);
+  rig.Do(PodLost{M(1), "its node is gone"}, "pod 1.0 lost");
+  std::vector<api::Interrupt> last = Said<api::Interrupt>(rig.Take());
+  std::erase_if(last, [](const api::Interrupt& i) { return i.evicted.size() < 2; });
+  EXPECT_THAT(last, SizeIs(4)) << "once both are evicted, at once";
+  rig.After(300);
+  EXPECT_THAT(Said<api::Interrupt>(rig.Take()), IsEmpty());
 }
 
 TEST(PodsTest, AParentsLostStreamIsNoEvidenceAndItsNextOneHearsAllAgain) {

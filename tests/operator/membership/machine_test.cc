@@ -138,35 +138,6 @@ TEST(MachineTest, ANodeThatIsNotReadyShortensTheWaitForTheSilentAndIsTakenBack) 
   }
 }
 
-TEST(MachineTest, ASleepingCoordinatorConvictsNobody) {
-  Rig rig = RunningAtLeast(3, 1, 1);
-  rig.Take();
-  rig.now += std::chrono::seconds(5);
-  rig.Do(Tick{}, "late tick");
-  rig.After(200);
-  EXPECT_THAT(Only<Evicted>(rig.Take()), IsEmpty());
-}
-
-// Naps of 300 ms, two beats awake between them: whoever is silent all the time is dead, the others
-// beat when they are awake to be heard.
-TEST(MachineTest, ACoordinatorThatNapsAgainAndAgainStillEvicts) {
-  Rig rig = RunningAtLeast(3, 1, 1);
-  rig.Take();
-  rig.Silence(M(1));
-  std::size_t evicted = 0;
-  int naps = 0;
-  while (evicted == 0 && naps < 10) {
-    rig.now += std::chrono::milliseconds(300);
-    rig.Do(Tick{}, "late tick").After(450);
-    const auto commands = rig.Take();
-    for (const Evicted& gone : Only<Evicted>(commands)) EXPECT_EQ(gone.member, M(1));
-    evicted += Only<Evicted>(commands).size();
-    ++naps;
-  }
-  EXPECT_EQ(evicted, 1U);
-  EXPECT_GE(naps, 2);
-}
-
 TEST(MachineTest, ReconnectionWithinTheGraceIsNoFault) {
   Rig rig = RunningAtLeast(3, 1, 1);
   rig.Take();

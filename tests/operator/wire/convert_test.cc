@@ -136,6 +136,7 @@ TEST(ConvertTest, BadFieldOfAMemberIsNamed) {
        [](auto* f) { f->mutable_hello()->set_token(std::string(16385, 'x')); }},
       {"CertificateRequest.request_pem has 65537 bytes",
        [](auto* f) { f->mutable_certificate_request()->set_request_pem(std::string(65537, 'x')); }},
+      {"Killed.member is missing", [](auto* f) { f->mutable_killed(); }},
   };
   for (const BadMember& bad : cases) {
     v1::MemberFrame frame;

@@ -105,6 +105,7 @@ std::vector<api::FromMember> FilledMemberMessages() {
       api::Leave{27.5},
       api::Failing{74, "DataMissing", Text()},
       api::CertificateRequest{Text()},
+      api::Killed{{5, 1003}},
   };
   std::vector<api::FromMember> out;
   for (const auto& message : all) out.push_back({{Term(2), Epoch(4)}, message});

@@ -74,6 +74,25 @@ TEST_F(LaunchedModuleTest, AnAllocationThatIsTooLargeIsRefusedAndForgotten) {
   }
 }
 
+TEST_F(LaunchedModuleTest, TellsWhatIsLeftOfTheDevicesMemory) {
+  std::int64_t free = 0, total = 0, then = 0;
+  ASSERT_EQ(module().memory(context(), &free, &total, message()), 0) << text();
+  if (OnEmulator()) {
+    EXPECT_EQ(total, std::int64_t{16} << 30);
+  }
+  EXPECT_GT(free, 0);
+  EXPECT_LE(free, total);
+  void* device = nullptr;
+  ASSERT_EQ(module().allocate(context(), 1 << 20, &device, message()), 0) << text();
+  ASSERT_EQ(module().memory(context(), &then, &total, message()), 0) << text();
+  // A GPU gives whole pages, perhaps of what the context holds already.
+  EXPECT_GE(free, then);
+  if (OnEmulator()) {
+    EXPECT_EQ(free - then, 1 << 20);
+  }
+  module().release(context(), device);
+}
+
 TEST_F(LaunchedModuleTest, NoBytesAreNoMemory) {
   void* device = this;
   EXPECT_EQ(module().allocate(context(), 0, &device, message()), 0) << text();

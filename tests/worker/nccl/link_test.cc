@@ -83,6 +83,7 @@ struct LinkedMember {
   }
   FakeNccl nccl;
   std::atomic<int> expired{0};
+  std::atomic<std::uint64_t> progress{0};
   comm::AbortFlag flag;
   std::unique_ptr<Link> link;
 };
@@ -117,7 +118,7 @@ class LinkTest : public testing::Test {
       TableRing ring(table);
       return m.link->Install(ring, m.flag,
                              {base::Epoch(epoch), static_cast<std::int32_t>(rank),
-                              static_cast<std::int32_t>(members_.size())});
+                              static_cast<std::int32_t>(members_.size()), &m.progress});
     });
   }
   void ExpectSums() {
@@ -188,6 +189,7 @@ TEST_F(LinkTest, AFlagThatNobodyToldNcclOfEndsAnInstallAndASum) {
     EXPECT_THAT(status.code(), testing::AnyOf(kAborted, kUnavailable)) << status;
   }
   for (auto& m : members_) {
+    EXPECT_GE(m->progress.load(), 2u) << "an init that lasts is no silence";
     m->nccl.Set([](Faults& f) { f = Faults{}; });
     EXPECT_TRUE(m->link->AbortAndAwaitQuiet().ok());
   }

@@ -13,6 +13,7 @@ TEST(ChildEnvironmentTest, EachProcessHasItsOwnIdNumberPortAndThreads) {
                                         "MUSTER_MEMBER=2.4",
                                         "MUSTER_PROCESSES=3",
                                         "MUSTER_PROCESS=9",
+                                        "MUSTER_PARENT_FD=5",
                                         "MUSTER_METRICS_PORT=9464",
                                         "MUSTER_THREADS=8",
                                         "A=b=c"};

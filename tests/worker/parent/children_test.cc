@@ -117,6 +117,22 @@ TEST_F(ChildrenTest, AChildHasNoInputAndOurGroup) {
   EXPECT_EQ(Await(children, 1).size(), 1u);
 }
 
+TEST_F(ChildrenTest, WhoSpeaksIsHeardOnceAndWhoOnlyEndsIsNot) {
+  Children children(
+      Script("[ $WHAT = speak ] && bash -c \"printf h >&$MUSTER_PARENT_FD\"; echo done > $OUT; "
+             "exec sleep 600"));
+  const std::string path = "PATH=/usr/bin:/bin";
+  ASSERT_TRUE(children.Start(1, {"WHAT=speak", "OUT=" + Path("one"), path}).ok());
+  ASSERT_TRUE(children.Start(2, {"WHAT=nothing", "OUT=" + Path("two"), path}).ok());
+  ASSERT_EQ(AwaitText("one"), "done");
+  ASSERT_EQ(AwaitText("two"), "done");
+  EXPECT_EQ(children.Spoken(), (std::vector<std::int32_t>{1}));
+  EXPECT_EQ(children.Spoken(), std::vector<std::int32_t>());
+  children.Signal(2, SIGKILL);
+  EXPECT_EQ(Await(children, 1).size(), 1u);
+  EXPECT_EQ(children.Spoken(), std::vector<std::int32_t>());
+}
+
 TEST_F(ChildrenTest, NobodyOutlivesTheirOwner) {
   pid_t pid = 0;
   {

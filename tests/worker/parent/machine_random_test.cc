@@ -49,6 +49,8 @@ class RandomPod {
       }
       return KillOrder{named};
     }
+    if (what < 67) return Reachable{Chance(3) > 0};
+    if (what < 75) return Spoke{{static_cast<std::int32_t>(Chance(processes_))}};
     if (running_.empty()) return Tick{};
     auto it = running_.begin();
     std::advance(it, Chance(running_.size()));
@@ -92,6 +94,8 @@ class RandomPod {
       const base::PodProcess of = base::ProcessOf(spawn->member, processes_);
       EXPECT_EQ(of.pod, (base::MemberId{1, 3}));
       EXPECT_EQ(of.process, spawn->process);
+    } else if (const auto* kill = std::get_if<SendKill>(&command)) {
+      EXPECT_TRUE(running_.contains(kill->process)) << "nobody is there to be killed";
     } else if (const auto* killed = std::get_if<Killed>(&command)) {
       owed_.erase(killed->member);
       for (const auto& [process, member] : running_) EXPECT_NE(member, killed->member);

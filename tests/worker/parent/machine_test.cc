@@ -190,6 +190,58 @@ TEST_F(MachineTest, ATerminatedPodDoesNotWaitForWhoWasToComeAgain) {
   EXPECT_THAT(Does(Exits(1, 0)), ElementsAre("ended 5.1000", "exit 0"));
 }
 
+TEST_F(MachineTest, WhoSaysNothingWhileItsParentIsHeardIsKilledAndMadeGood) {
+  Do(Start{});
+  now_ += std::chrono::hours(1);
+  EXPECT_EQ(machine_.NextDeadline(), std::nullopt) << "nobody is there to hear it";
+  Do(Reachable{true});
+  EXPECT_EQ(machine_.NextDeadline(), now_ + kHelloDeadline);
+  Do(Spoke{{0}});
+  EXPECT_THAT(After(kHelloDeadline - milliseconds(1)), IsEmpty());
+  now_ += milliseconds(1);
+  const Commands commands = Do(Tick{});
+  EXPECT_THAT(Words(commands), ElementsAre("kill 1"));
+  EXPECT_EQ(
+      Notes(commands),
+      "member 5.1000 has not said Hello to the coordinator within 60 s, and the coordinator is "
+      "there; it is killed\n");
+  EXPECT_THAT(After(kHelloDeadline), IsEmpty()) << "it is killed once";
+  EXPECT_THAT(Does(Dies(1)), ElementsAre("ended 5.1000", "spawn 1 as 5.1001"));
+  EXPECT_EQ(machine_.NextDeadline(), now_ + kHelloDeadline);
+  Do(Spoke{{1}});
+  EXPECT_EQ(machine_.NextDeadline(), std::nullopt);
+}
+
+TEST_F(MachineTest, SilenceIsCountedWhileTheParentIsHeardAndThePodGoesOn) {
+  Do(Start{});
+  Do(Reachable{true});
+  now_ += kHelloDeadline - milliseconds(1);
+  Do(Reachable{false});
+  EXPECT_EQ(machine_.NextDeadline(), std::nullopt);
+  EXPECT_THAT(After(kHelloDeadline), IsEmpty());
+  Do(Reachable{true});
+  now_ += seconds(1);
+  Do(Reachable{true});  // told twice
+  EXPECT_EQ(machine_.NextDeadline(), now_ - seconds(1) + kHelloDeadline);
+  Do(Terminate{});
+  EXPECT_EQ(machine_.NextDeadline(), std::nullopt) << "the kubelet's grace ends it";
+  EXPECT_THAT(After(kHelloDeadline), IsEmpty());
+}
+
+TEST_F(MachineTest, OneThatNeverSpeaksEndsThePodAtLast) {
+  Do(Start{});
+  Do(Reachable{true});
+  Do(Spoke{{0}});
+  for (std::int32_t i = 1; i < kMostDeathsInRow; ++i) {
+    EXPECT_THAT(After(kHelloDeadline), ElementsAre("kill 1"));
+    Do(Dies(1));
+    After(seconds(20));
+  }
+  EXPECT_THAT(After(kHelloDeadline), ElementsAre("kill 1"));
+  EXPECT_THAT(Does(Dies(1)), ElementsAre("ended 5.1005", "term 0"));
+  EXPECT_THAT(Does(Exits(0, 0)), ElementsAre("ended 4.1000", "exit 137"));
+}
+
 TEST_F(MachineTest, KillsWhomTheCoordinatorEvictedAndSaysWhenItIsDone) {
   Do(Start{});
   EXPECT_THAT(Does(KillOrder{{{5, 1000}, {0, 0}}}), ElementsAre("kill 1"));

@@ -63,7 +63,7 @@ class ParentTest : public testing::Test {
   }
 
   // Each child runs these lines of shell, after it has written its process id under its own id.
-  void Begin(const std::string& lines) {
+  void Begin(const std::string& lines, base::Duration hello_deadline = kHelloDeadline) {
     const std::string path = scratch_ / "worker";
     std::ofstream(path) << "#!/bin/sh\ntrap 'exit 0' TERM\n"
                            "echo $$ > $OUT/new-$MUSTER_MEMBER\n"
@@ -74,6 +74,7 @@ class ParentTest : public testing::Test {
         {"MUSTER_MEMBER=2.1", "MUSTER_PROCESSES=2", "PATH=/usr/bin:/bin", "OUT=" + scratch_.path()},
         path);
     ASSERT_TRUE(options.ok());
+    options->config.hello_deadline = hello_deadline;
     parent_ = std::make_unique<Parent>(*std::move(options), log_, *signals_,
                                        [this](const Command& command) { told_.Push(command); });
     running_ = std::jthread([this] { code_ = parent_->Run(); });
@@ -130,6 +131,24 @@ TEST_F(ParentTest, AnOrderKillsWhomItNamesAndIsAnswered) {
   EXPECT_EQ(NextTold(), Command(Killed{{4, 1000}}));
   EXPECT_NE(kill(evicted, 0), 0) << "reaped before it was told";
   EXPECT_GT(PidOf("4.1001"), 0);
+}
+
+TEST_F(ParentTest, WhoNeverSpeaksIsKilledOnceTheParentIsHeardAndTheOthersStay) {
+  // A shell of its own, because not every /bin/sh knows descriptors of two digits.
+  Begin(
+      R"([ $MUSTER_PROCESS = 0 ] && bash -c "printf h >&$MUSTER_PARENT_FD" && echo 1 > $OUT/spoke)",
+      std::chrono::milliseconds(500));
+  const pid_t first = PidOf("4.1000");
+  const pid_t mute = PidOf("5.1000");
+  ASSERT_GT(first, 0);
+  ASSERT_GT(mute, 0);
+  ASSERT_EQ(PidOf("spoke"), 1);
+  usleep(700'000);
+  EXPECT_EQ(kill(mute, 0), 0) << "nobody was there to hear it";
+  parent_->Reached(true);
+  EXPECT_GT(PidOf("5.1001"), 0);
+  EXPECT_EQ(NextTold(), Command(MemberEnded{{5, 1000}, std::nullopt, SIGKILL}));
+  EXPECT_EQ(kill(first, 0), 0);
 }
 
 TEST_F(ParentTest, ACodeByWhichNoOtherWouldFareBetterEndsThePod) {

@@ -96,6 +96,8 @@ std::string Describe(const api::MemberMessage& message) {
           return "Leave";
         else if constexpr (std::is_same_v<M, api::CertificateRequest>)
           return "CertificateRequest";
+        else if constexpr (std::is_same_v<M, api::Killed>)
+          return "Killed " + base::ToString(m.member);
         else {
           static_assert(std::is_same_v<M, api::Failing>);
           return "Failing " + m.reason + " (" + m.message + ")";

@@ -1,5 +1,7 @@
 #include "tests/worker/nccl/standin/comm.h"
 
+#include <fcntl.h>
+
 #include <chrono>
 #include <utility>
 
@@ -44,6 +46,7 @@ std::string LastWarning() {
 
 Comm::Comm(const Seat& seat) : seat_(seat), ring_(seat) {
   const bool hangs = HasToHang(Call::kInit, seat.rank);
+  for (int left = DescriptorsToLeak(); left > 0; --left) (void)::open("/dev/null", O_RDONLY);
   Begin([this, hangs] { return hangs ? Hang(stop_) : ring_.Join(stop_); });
 }
 
@@ -88,7 +91,11 @@ void Comm::Launch(std::vector<Collective> group) {
   group_ = std::move(group);
   reduced_ = 0;
   const bool hangs = HasToHang(Call::kCollective, seat_.rank);
-  Begin([this, hangs] { return hangs ? Hang(stop_) : ReduceAll(); });
+  const bool breaks = HasToBreak(seat_.rank);
+  Begin([this, hangs, breaks] {
+    if (breaks) return Outcome{kRemoteError, "the stand-in was told to break this collective"};
+    return hangs ? Hang(stop_) : ReduceAll();
+  });
 }
 
 void Comm::Finalize() {

@@ -21,7 +21,8 @@
 // over; one rank's second init with an id.
 //
 // MUSTER_STANDIN_NCCL_HANG_INIT, _HANG_COLLECTIVE, _HANG_ABORT: "N" or "N@RANK" makes the Nth one of
-// this process hang (rules.h).
+// this process hang, _BREAK_COLLECTIVE ends it with an error; _LEAK: descriptors that each init leaves
+// open (rules.h).
 #include <atomic>
 #include <cstdint>
 #include <functional>

@@ -5,14 +5,15 @@
 #include <atomic>
 #include <charconv>
 #include <cstdlib>
+#include <iterator>
 #include <system_error>
 
 namespace muster::standin {
 namespace {
 
-constexpr const char* kVariables[] = {"MUSTER_STANDIN_NCCL_HANG_INIT",
-                                      "MUSTER_STANDIN_NCCL_HANG_COLLECTIVE",
-                                      "MUSTER_STANDIN_NCCL_HANG_ABORT"};
+constexpr const char* kVariables[] = {
+    "MUSTER_STANDIN_NCCL_HANG_INIT", "MUSTER_STANDIN_NCCL_HANG_COLLECTIVE",
+    "MUSTER_STANDIN_NCCL_HANG_ABORT", "MUSTER_STANDIN_NCCL_BREAK_COLLECTIVE"};
 
 bool ReadNumber(const std::string& text, int least, int* number) {
   const char* const end = text.data() + text.size();
@@ -35,9 +36,10 @@ bool ReadWhen(const std::string& text, When* when) {
   return at == std::string::npos || ReadNumber(text.substr(at + 1), 0, &when->rank);
 }
 
-bool HasToHang(Call call, int rank) {
-  static std::atomic<int> counts[3];
-  const auto which = static_cast<std::size_t>(call);
+namespace {
+
+bool IsTheTime(std::size_t which, int rank) {
+  static std::atomic<int> counts[std::size(kVariables)];
   const int now = ++counts[which];
   const char* const value = std::getenv(kVariables[which]);
   if (value == nullptr || *value == '\0') return false;
@@ -47,6 +49,22 @@ bool HasToHang(Call call, int rank) {
                  "\"; allowed are N (the Nth time, from 1) and N@R (only of rank R)");
   }
   return when.Is(now, rank);
+}
+
+}  // namespace
+
+bool HasToHang(Call call, int rank) { return IsTheTime(static_cast<std::size_t>(call), rank); }
+
+bool HasToBreak(int rank) { return IsTheTime(std::size(kVariables) - 1, rank); }
+
+int DescriptorsToLeak() {
+  const char* const value = std::getenv("MUSTER_STANDIN_NCCL_LEAK");
+  int count = 0;
+  if (value != nullptr && *value != '\0' && !ReadNumber(value, 0, &count)) {
+    EndForBreach(std::string("MUSTER_STANDIN_NCCL_LEAK is \"") + value +
+                 "\"; allowed is a number of descriptors that each init leaves open");
+  }
+  return count;
 }
 
 }  // namespace muster::standin

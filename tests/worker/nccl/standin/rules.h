@@ -27,5 +27,11 @@ enum class Call { kInit, kCollective, kAbort };
 // (MUSTER_STANDIN_NCCL_HANG_INIT, _HANG_COLLECTIVE, _HANG_ABORT). A value that cannot be read is a
 // breach.
 bool HasToHang(Call call, int rank);
+// As it, for a group that ends with an error of the network though nobody has died
+// (MUSTER_STANDIN_NCCL_BREAK_COLLECTIVE).
+bool HasToBreak(int rank);
+// How many descriptors each init leaves open for ever (MUSTER_STANDIN_NCCL_LEAK), as NCCL is read to do
+// where one fails.
+int DescriptorsToLeak();
 
 }  // namespace muster::standin

@@ -3,7 +3,8 @@
 // Which element of a tile a thread holds is unspecified on GPUs, and here it is scattered, otherwise
 // for each kind of tile. What differs from a tensor core: the 16 products and the addend are summed
 // in double and rounded once; a tensor core rounds in between, in an order that is not specified.
-// So no test may ask for its bits. Thread rule: all 32 threads of a warp call, at the same line.
+// So no test may ask for its bits. A thread loads its elements before it meets the others, so that
+// what another one of the warp has not written yet is missed. Thread rule: all 32 threads of a warp call, at the same line.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -125,13 +126,13 @@ void Multiply(const muster::simt::Place&, void* const* lanes) {
 template <typename Use, typename Layout>
 void load_matrix_sync(fragment<Use, 16, 16, 16, __nv_bfloat16, Layout>& to, const __nv_bfloat16* at,
                       unsigned stride, MUSTER_SIMT_HERE) {
-  simt::MeetAtTile({"load_matrix_sync", file, line}, at, stride);
   simt::Load<Use>(to, at, stride, std::is_same_v<Layout, row_major>);
+  simt::MeetAtTile({"load_matrix_sync", file, line}, at, stride);
 }
 inline void load_matrix_sync(fragment<accumulator, 16, 16, 16, float>& to, const float* at,
                              unsigned stride, layout_t layout, MUSTER_SIMT_HERE) {
-  simt::MeetAtTile({"load_matrix_sync", file, line}, at, stride);
   simt::Load<accumulator>(to, at, stride, layout == mem_row_major);
+  simt::MeetAtTile({"load_matrix_sync", file, line}, at, stride);
 }
 
 template <typename Use, typename T, typename Layout, typename Value>
