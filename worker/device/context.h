@@ -5,7 +5,8 @@
 // to `fail`, which ends the process: the others go on without this member, and its replacement
 // begins with a new context.
 //
-// Thread rule: one thread at a time, also for the memory's ends.
+// Thread rule: one thread at a time, also for the memory's ends. Copies beside it (staging.h) and
+// events may be any thread's.
 #pragma once
 
 #include <cstddef>
@@ -52,9 +53,18 @@ class Context final {
     });
   }
 
+  // The same with a function of the table's staging; those that module.h says so of by any thread.
+  template <typename... P, typename... A>
+  void Stage(int32_t (*MusterCudaStaging::*function)(MusterCudaContext*, P...), A... arguments) {
+    Check([&](MusterCudaText message) {
+      return (module_.staging.*function)(context_, arguments..., message);
+    });
+  }
+
   // For another thread that makes CUDA's calls itself.
   absl::Status Bind();
   void* stream() const { return module_.stream(context_); }
+  void* copies() const { return module_.staging.copies(context_); }
 
   // The host's side may be given back once these have returned.
   void ToDevice(std::span<const std::byte> from, void* to);

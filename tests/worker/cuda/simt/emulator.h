@@ -1,7 +1,8 @@
 // The emulator's own state: what CUDA keeps in its runtime. One for each program or loaded module,
 // as CUDA's is, since the functions that it stands in for have no other place for it.
 //
-// Thread rule: `mutex` guards what is below it; `launching` is held while a kernel runs.
+// Thread rule: `mutex` guards what is below it; `launching` is held while a kernel runs or bytes are
+// copied. A copy that was late is done under the lock of `late`, which is taken before all others.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -9,10 +10,10 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
-#include <set>
 #include <string>
 #include <vector>
 
+#include "tests/worker/cuda/simt/late.h"
 #include "tests/worker/cuda/simt/memory.h"
 #include "tests/worker/cuda/simt/simt.h"
 
@@ -23,6 +24,7 @@ Settings SettingsOfEnvironment();
 
 struct Emulator {
   Memory memory;
+  Late late;
   std::mutex launching;
 
   std::mutex mutex;
@@ -31,7 +33,7 @@ struct Emulator {
   std::map<const void*, std::size_t> asked_shared_bytes;  // by kernel
   std::map<const void*, int> streams;                     // and their devices
   std::map<const void*, int> events;
-  std::set<const void*> page_locked;
+  std::map<const char*, std::size_t> page_locked;  // and their bytes
   std::int64_t launches = 0;
   std::uintptr_t last_handle = 0;  // nothing is behind one
 };

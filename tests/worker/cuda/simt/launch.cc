@@ -110,6 +110,7 @@ void RunKernel(const Kernel& kernel, const Shape& shape, cudaStream_t stream) {
     Breach("launch: " + parameter, cudaErrorLaunchFailure);
     return;
   }
+  emulator.late.DoStream(stream);
   const std::lock_guard launching(emulator.launching);
   Settings settings;
   {

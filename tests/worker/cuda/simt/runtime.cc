@@ -34,6 +34,7 @@ constexpr Named kErrors[] = {
      "invalid copy direction for memcpy"},
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
+    {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
     {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
 };
 const Named* Find(cudaError_t error) {
@@ -152,7 +153,10 @@ cudaError_t cudaSetDevice(int ordinal) {
   if (error == cudaSuccess) muster::simt::device = ordinal;
   return error;
 }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() {
+  TheEmulator().late.DoAll();
+  return cudaSuccess;
+}
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int ordinal) {
   cudaDeviceProp properties;

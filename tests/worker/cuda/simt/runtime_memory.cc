@@ -67,7 +67,12 @@ cudaError_t CopyFor(const char* call, void* to, const void* from, std::size_t by
     default:
       return Failed(cudaErrorInvalidMemcpyDirection);
   }
-  const std::string wrong = TheEmulator().memory.CopyBytes(to, from, bytes, direction);
+  std::string wrong;
+  {
+    // A kernel of another thread has all memory open.
+    const std::lock_guard launching(TheEmulator().launching);
+    wrong = TheEmulator().memory.CopyBytes(to, from, bytes, direction);
+  }
   if (wrong.empty()) return cudaSuccess;
   return Breach(std::string(call) + " of " + std::to_string(bytes) + " bytes: " + wrong,
                 cudaErrorInvalidValue);
@@ -75,10 +80,35 @@ cudaError_t CopyFor(const char* call, void* to, const void* from, std::size_t by
 
 cudaError_t FillFor(const char* call, void* device, int value, std::size_t bytes) {
   if (bytes == 0) return cudaSuccess;
-  const std::string wrong = TheEmulator().memory.Fill(device, value, bytes);
+  std::string wrong;
+  {
+    const std::lock_guard launching(TheEmulator().launching);
+    wrong = TheEmulator().memory.Fill(device, value, bytes);
+  }
   if (wrong.empty()) return cudaSuccess;
   return Breach(std::string(call) + " of " + std::to_string(bytes) + " bytes: " + wrong,
                 cudaErrorInvalidValue);
+}
+
+// Whether the bytes lie in page-locked memory: then a copy may be late.
+bool IsPageLocked(const void* at, std::size_t bytes) {
+  Emulator& emulator = TheEmulator();
+  const std::lock_guard lock(emulator.mutex);
+  const char* const first = static_cast<const char*>(at);
+  auto found = emulator.page_locked.upper_bound(first);
+  if (found == emulator.page_locked.begin()) return false;
+  --found;
+  const auto offset = static_cast<std::size_t>(first - found->first);
+  return offset <= found->second && bytes <= found->second - offset;
+}
+
+// The device and the direction are checked when it is done, by which time its sentence is a breach
+// that the caller does not hear of.
+bool MayBeLate(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+               cudaStream_t stream) {
+  if (stream == nullptr || bytes == 0) return false;
+  return (kind == cudaMemcpyHostToDevice && IsPageLocked(from, bytes)) ||
+         (kind == cudaMemcpyDeviceToHost && IsPageLocked(to, bytes));
 }
 
 std::size_t DeviceBytes() {
@@ -102,32 +132,43 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   return muster::simt::Hand(TheEmulator().streams, stream);
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  TheEmulator().late.DoStream(stream);
   return muster::simt::TakeBack(TheEmulator().streams, stream, "cudaStreamDestroy");
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  TheEmulator().late.DoStream(stream);
   return muster::simt::NeedStream(stream, "cudaStreamSynchronize");
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const cudaError_t error = muster::simt::NeedStream(stream, "cudaStreamWaitEvent");
+  TheEmulator().late.DoEvent(event);
   return error != cudaSuccess ? error : muster::simt::NeedEvent(event, "cudaStreamWaitEvent");
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
-  if ((flags & ~cudaEventDisableTiming) != 0) return Failed(cudaErrorInvalidValue);
+  if ((flags & ~(cudaEventDisableTiming | cudaEventBlockingSync)) != 0) {
+    return Failed(cudaErrorInvalidValue);
+  }
   return muster::simt::Hand(TheEmulator().events, event);
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  TheEmulator().late.Forget(event);
   return muster::simt::TakeBack(TheEmulator().events, event, "cudaEventDestroy");
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const cudaError_t error = muster::simt::NeedStream(stream, "cudaEventRecord");
+  TheEmulator().late.Record(event, stream);
   return error != cudaSuccess ? error : muster::simt::NeedEvent(event, "cudaEventRecord");
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  TheEmulator().late.DoEvent(event);
   return muster::simt::NeedEvent(event, "cudaEventSynchronize");
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return muster::simt::NeedEvent(event, "cudaEventQuery");
+  const cudaError_t error = muster::simt::NeedEvent(event, "cudaEventQuery");
+  if (error != cudaSuccess) return error;
+  // The first to ask is told that it is not ready, and the copies are done.
+  return TheEmulator().late.DoEvent(event) ? cudaErrorNotReady : cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
@@ -145,6 +186,7 @@ cudaError_t cudaMalloc(void** device, std::size_t bytes) {
   return *device == nullptr ? Failed(cudaErrorMemoryAllocation) : cudaSuccess;
 }
 cudaError_t cudaFree(void* device) {
+  TheEmulator().late.DoAll();
   if (device == nullptr || TheEmulator().memory.Free(device)) return cudaSuccess;
   return Breach("cudaFree: it was not allocated, or is freed", cudaErrorInvalidValue);
 }
@@ -154,16 +196,17 @@ cudaError_t cudaMallocHost(void** host, std::size_t bytes) {
   if (*host == nullptr) return bytes == 0 ? cudaSuccess : Failed(cudaErrorMemoryAllocation);
   auto& emulator = TheEmulator();
   const std::lock_guard lock(emulator.mutex);
-  emulator.page_locked.insert(*host);
+  emulator.page_locked[static_cast<const char*>(*host)] = bytes;
   return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* host) {
   if (host == nullptr) return cudaSuccess;
   auto& emulator = TheEmulator();
+  emulator.late.DoAll();
   std::size_t erased = 0;
   {
     const std::lock_guard lock(emulator.mutex);
-    erased = emulator.page_locked.erase(host);
+    erased = emulator.page_locked.erase(static_cast<const char*>(host));
   }
   if (erased == 0) {
     return Breach("cudaFreeHost: it was not allocated, or is freed", cudaErrorInvalidValue);
@@ -179,7 +222,13 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
                             cudaStream_t stream) {
   const cudaError_t error = muster::simt::NeedStream(stream, "cudaMemcpyAsync");
   if (error != cudaSuccess) return error;
-  return muster::simt::CopyFor("cudaMemcpyAsync", to, from, bytes, kind);
+  auto copy = [=] { return muster::simt::CopyFor("cudaMemcpyAsync", to, from, bytes, kind); };
+  if (muster::simt::MayBeLate(to, from, bytes, kind, stream)) {
+    TheEmulator().late.Add(stream, [copy] { (void)copy(); });
+    return cudaSuccess;
+  }
+  TheEmulator().late.DoStream(stream);
+  return copy();
 }
 cudaError_t cudaMemset(void* device, int value, std::size_t bytes) {
   return muster::simt::FillFor("cudaMemset", device, value, bytes);
@@ -187,5 +236,6 @@ cudaError_t cudaMemset(void* device, int value, std::size_t bytes) {
 cudaError_t cudaMemsetAsync(void* device, int value, std::size_t bytes, cudaStream_t stream) {
   const cudaError_t error = muster::simt::NeedStream(stream, "cudaMemsetAsync");
   if (error != cudaSuccess) return error;
+  TheEmulator().late.DoStream(stream);
   return muster::simt::FillFor("cudaMemsetAsync", device, value, bytes);
 }

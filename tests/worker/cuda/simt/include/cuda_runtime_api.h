@@ -2,8 +2,9 @@
 // runtime, on the emulator of this folder (simt.h). Names, values and what each function answers
 // are CUDA's; whatever is not here does not compile, and is then added with a test.
 //
-// Everything is done at once: a stream is a name, and what was launched has ended when the launch
-// returns. Thread rule: any thread; one at a time computes.
+// What was launched has ended when the launch returns. A copy from or to page-locked memory is done
+// as late as CUDA may do it: when something waits for it, or comes behind it on its stream (late.h).
+// Thread rule: any thread; one at a time computes.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +30,7 @@ enum cudaError : int {
   cudaErrorInvalidMemcpyDirection = 21,
   cudaErrorInvalidDevice = 101,
   cudaErrorInvalidResourceHandle = 400,
+  cudaErrorNotReady = 600,
   cudaErrorLaunchFailure = 719,
 };
 using cudaError_t = cudaError;
@@ -53,7 +55,8 @@ enum cudaDeviceAttr : int {
 };
 
 inline constexpr unsigned cudaStreamDefault = 0, cudaStreamNonBlocking = 1;
-inline constexpr unsigned cudaEventDefault = 0, cudaEventDisableTiming = 2;
+inline constexpr unsigned cudaEventDefault = 0, cudaEventBlockingSync = 1,
+                          cudaEventDisableTiming = 2;
 
 struct CUstream_st;
 struct CUevent_st;
