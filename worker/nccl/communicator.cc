@@ -142,6 +142,31 @@ absl::Status NcclCommunicator::BeginGroup(std::span<const SumVector> vectors) {
     work.bytes += static_cast<std::int64_t>(vector.reduction.in.size());
   }
   work.pieces = MakeBuckets(vectors, options_.buckets);
+  work.stream = options_.stream;
+  return Submit(std::move(work));
+}
+
+absl::Status NcclCommunicator::BeginBroadcast(std::int32_t root, const void* in, void* out,
+                                              std::size_t words) {
+  if (root < 0) return base::InvalidArgument("a broadcast without a root");
+  if (in == out) return base::InvalidArgument("a broadcast in place: an abort could destroy it");
+  Work work;
+  work.stream = options_.copies.value == nullptr ? options_.stream : options_.copies;
+  work.passes = 1;
+  if (words > 0) {
+    Piece piece;
+    piece.type = comm::ElementType::kInt32;
+    piece.in = in;
+    piece.out = out;
+    piece.elements = words;
+    piece.root = root;
+    work.pieces.push_back(piece);
+    work.bytes = static_cast<std::int64_t>(words * ElementBytes(piece.type));
+  }
+  return Submit(std::move(work));
+}
+
+absl::Status NcclCommunicator::Submit(Work work) {
   runtime::MutexLock lock(mutex_);
   MUSTER_RETURN_IF_ERROR(CheckMayReduce());
   work.sequence = ++sequence_;

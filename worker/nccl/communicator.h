@@ -39,7 +39,8 @@ namespace muster::nccl {
 struct NcclOptions {
   NcclApi* api = nullptr;  // outlives the communicator
   Stream stream;
-  Event done;  // recorded behind each group
+  Stream copies;  // of broadcasts, which go beside what is computed; null: `stream`
+  Event done;     // recorded behind each group
   Limits limits;
   BucketRules buckets;
   base::Duration step = std::chrono::minutes(10);  // of a reduction; the stall rule (M3) is sooner
@@ -77,6 +78,9 @@ class NcclCommunicator final : public comm::Communicator {
   absl::Status BeginAllReduce(const comm::Reduction& reduction) override;
   // All vectors in one group; one Poll for all of them.
   absl::Status BeginGroup(std::span<const SumVector> vectors);
+  // What `root` has in `words` of 4 bytes at `in` is at everybody's `out`, once Poll says OK. `in` is
+  // read at the root alone, and written to nowhere. For the rest it is a reduction.
+  absl::Status BeginBroadcast(std::int32_t root, const void* in, void* out, std::size_t words);
   std::optional<absl::Status> Poll(base::Duration wait) override;
   void Abort() override;
 
@@ -86,7 +90,8 @@ class NcclCommunicator final : public comm::Communicator {
   // Ends the communicator cleanly, together with all other members. AwaitQuiet tells when.
   void BeginClose();
 
-  // By the ring's formula, 2(n-1)/n of what was committed; NCCL does not tell what it sent.
+  // By the ring's formula, 2(n-1)/n of what was summed and (n-1)/n of what was broadcast; NCCL does
+  // not tell what it sent.
   std::int64_t bytes_sent() const override;
   Rebuilds rebuilds() const;
 
@@ -94,11 +99,14 @@ class NcclCommunicator final : public comm::Communicator {
   struct Work {
     std::uint64_t sequence = 0;
     std::vector<Piece> pieces;
+    Stream stream;
     std::int64_t bytes = 0;
+    std::int64_t passes = 2;  // how often a ring sends each byte
   };
   explicit NcclCommunicator(NcclOptions options);
 
   absl::Status CheckMayReduce() MUSTER_REQUIRES(mutex_);
+  absl::Status Submit(Work work);
   bool WaitForChange(base::Time until) MUSTER_REQUIRES(mutex_);
   void RaiseCurrentFlag(const std::string& why) MUSTER_REQUIRES(mutex_);
 

@@ -119,7 +119,9 @@ std::optional<MachineEvent> NcclCommunicator::Obey(const LaunchGroup&) {
   Launched answer{options_.api->GroupStart()};
   if (!answer.result.ok()) return answer;
   for (const Piece& piece : running_.pieces) {
-    answer.result = options_.api->AllReduce(comm_, options_.stream, piece);
+    answer.result = piece.root == Piece::kNoRoot
+                        ? options_.api->AllReduce(comm_, running_.stream, piece)
+                        : options_.api->Broadcast(comm_, running_.stream, piece);
     if (!answer.result.ok() && answer.result.code != Code::kInProgress) break;
   }
   // Ended in any case: NCCL counts its groups by thread, and an open one would swallow what follows.
@@ -129,7 +131,7 @@ std::optional<MachineEvent> NcclCommunicator::Obey(const LaunchGroup&) {
 }
 
 std::optional<MachineEvent> NcclCommunicator::Obey(const RecordDone&) {
-  return Recorded{options_.api->RecordEvent(options_.done, options_.stream)};
+  return Recorded{options_.api->RecordEvent(options_.done, running_.stream)};
 }
 
 std::optional<MachineEvent> NcclCommunicator::Obey(const AbortComm&) {
@@ -203,7 +205,7 @@ void NcclCommunicator::EndReduction(std::uint64_t sequence, const absl::Status& 
 
 std::optional<MachineEvent> NcclCommunicator::Obey(const ReportCommitted& c) {
   runtime::MutexLock lock(mutex_);
-  bytes_sent_ += 2 * (config_.size - 1) * running_.bytes / config_.size;
+  bytes_sent_ += running_.passes * (config_.size - 1) * running_.bytes / config_.size;
   EndReduction(c.sequence, absl::OkStatus());
   return std::nullopt;
 }

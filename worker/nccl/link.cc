@@ -1,5 +1,6 @@
 #include "worker/nccl/link.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
@@ -71,6 +72,26 @@ absl::Status Link::Install(comm::Communicator& ring, const comm::AbortFlag& flag
 absl::Status Link::AllReduce(const comm::Reduction& reduction, const comm::AbortFlag& flag) {
   const SumVector vector{reduction, 1};
   MUSTER_RETURN_IF_ERROR(communicator_->BeginGroup({&vector, 1}));
+  return Finish(flag);
+}
+
+absl::Status Link::Broadcast(std::int32_t root, std::span<const std::byte> in,
+                             std::span<std::byte> out, const comm::AbortFlag& flag,
+                             std::atomic<std::uint64_t>* progress) {
+  constexpr std::size_t kWord = sizeof(std::int32_t);
+  for (std::size_t at = 0; at < out.size(); at += kBroadcastBytes) {
+    const std::size_t bytes = std::min(kBroadcastBytes, out.size() - at);
+    if (bytes % kWord != 0) return base::InvalidArgument("a broadcast of no whole words");
+    const void* const from = in.empty() ? nullptr : in.data() + at;
+    MUSTER_RETURN_IF_ERROR(
+        communicator_->BeginBroadcast(root, from, out.data() + at, bytes / kWord));
+    MUSTER_RETURN_IF_ERROR(Finish(flag));
+    if (progress != nullptr) *progress += bytes;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Link::Finish(const comm::AbortFlag& flag) {
   while (true) {
     if (const auto done = communicator_->Poll(kPoll)) return *done;
     if (flag.is_set()) communicator_->Abort();

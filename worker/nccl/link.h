@@ -9,7 +9,9 @@
 // Thread rule: one thread; Abort by any.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <span>
 
 #include "operator/base/ids.h"
 #include "operator/base/status.h"
@@ -38,6 +40,12 @@ class Link final {
   // Sums of the device's memory; returns when it is over. Errors as Communicator::Poll's.
   absl::Status AllReduce(const comm::Reduction& reduction, const comm::AbortFlag& flag);
 
+  // What the view's member of rank `root` has at `in` to everybody's `out`, as AllReduce; in steps of
+  // kBroadcastBytes, after each of which `progress` (may be null) counts up.
+  absl::Status Broadcast(std::int32_t root, std::span<const std::byte> in, std::span<std::byte> out,
+                         const comm::AbortFlag& flag, std::atomic<std::uint64_t>* progress);
+  static constexpr std::size_t kBroadcastBytes = std::size_t{64} << 20;
+
   // What runs is given up as soon as NCCL can; a call in progress returns at once.
   void Abort() { communicator_->Abort(); }
   // Aborts, and waits until nothing of it runs on the device: before that an output may still be
@@ -48,6 +56,7 @@ class Link final {
   Rebuilds rebuilds() const { return communicator_->rebuilds(); }
 
  private:
+  absl::Status Finish(const comm::AbortFlag& flag);
   absl::StatusOr<UniqueId> ShareId(comm::Communicator& ring, const Attempt& attempt,
                                    std::int32_t rank);
 

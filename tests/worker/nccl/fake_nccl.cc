@@ -149,9 +149,25 @@ Result FakeNccl::GroupStart() {
 
 Result FakeNccl::AllReduce(CommHandle handle, Stream, const Piece& piece) {
   std::lock_guard lock(fabric_.mutex_);
-  if (depth_ != 1) Breach("an all-reduce outside a group");
-  if (piece.in == piece.out) Breach("an all-reduce in place");
-  open_ = Use(handle, "AllReduce");
+  if (piece.root != Piece::kNoRoot) Breach("an all-reduce with a root");
+  return Open(handle, piece, "an all-reduce");
+}
+
+Result FakeNccl::Broadcast(CommHandle handle, Stream, const Piece& piece) {
+  std::lock_guard lock(fabric_.mutex_);
+  Comm* comm = Use(handle, "Broadcast");
+  const bool is_root = comm != nullptr && piece.root == comm->config.rank;
+  if (comm != nullptr && (piece.root < 0 || piece.root >= comm->config.size)) {
+    Breach("a broadcast from a rank that is none");
+  }
+  if (is_root && piece.in == nullptr) Breach("a root that has nothing to broadcast");
+  return Open(handle, piece, "a broadcast");
+}
+
+Result FakeNccl::Open(CommHandle handle, const Piece& piece, const char* call) {
+  if (depth_ != 1) Breach(std::string(call) + " outside a group");
+  if (piece.in == piece.out) Breach(std::string(call) + " in place");
+  open_ = Use(handle, call);
   open_pieces_.push_back(piece);
   ++calls_.collectives;
   return {};
@@ -172,7 +188,11 @@ Result FakeNccl::GroupEnd() {
   std::vector<std::vector<std::byte>> given;
   for (const Piece& piece : comm.pieces) {
     const auto* in = static_cast<const std::byte*>(piece.in);
-    given.emplace_back(in, in + Bytes(piece));
+    if (piece.root == Piece::kNoRoot || piece.root == comm.config.rank) {
+      given.emplace_back(in, in + Bytes(piece));
+    } else {
+      given.emplace_back();  // nobody reads it
+    }
   }
   GroupOf(comm).ranks[comm.config.rank].given.push_back(std::move(given));
   return {Code::kInProgress, ""};
@@ -190,6 +210,11 @@ Result FakeNccl::RecordEvent(Event, Stream) {
 void FakeNccl::Sum(Comm& comm, FakeFabric::Group& group) {
   const std::size_t step = group.ranks[comm.config.rank].given.size() - 1;
   for (std::size_t p = 0; p < comm.pieces.size(); ++p) {
+    if (const std::int32_t root = comm.pieces[p].root; root != Piece::kNoRoot) {
+      std::memcpy(comm.pieces[p].out, group.ranks[root].given[step][p].data(),
+                  Bytes(comm.pieces[p]));
+      continue;
+    }
     std::memcpy(comm.pieces[p].out, group.ranks[0].given[step][p].data(), Bytes(comm.pieces[p]));
     for (std::int32_t r = 1; r < group.size; ++r) {
       AddPiece(comm.pieces[p], group.ranks[r].given[step][p]);

@@ -82,6 +82,7 @@ class FakeNccl final : public NcclApi {
   Result GroupStart() override;
   Result GroupEnd() override;
   Result AllReduce(CommHandle comm, Stream stream, const Piece& piece) override;
+  Result Broadcast(CommHandle comm, Stream stream, const Piece& piece) override;
   Result Abort(CommHandle comm) override;
   Result Finalize(CommHandle comm) override;
   Result Destroy(CommHandle comm) override;
@@ -104,6 +105,7 @@ class FakeNccl final : public NcclApi {
   Comm* Use(CommHandle handle, const char* call);
   void Breach(const std::string& what) { fabric_.breaches_.push_back(what); }
   FakeFabric::Group& GroupOf(const Comm& comm) { return fabric_.groups_[comm.config.id.bytes]; }
+  Result Open(CommHandle handle, const Piece& piece, const char* call);
   void Sum(Comm& comm, FakeFabric::Group& group);
 
   FakeFabric& fabric_;  // its mutex guards everything here
