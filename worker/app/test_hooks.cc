@@ -24,8 +24,17 @@ absl::Status ApplyHook(std::string_view hook, TestHooks& hooks) {
     hooks.family = value;
     return absl::OkStatus();
   }
-  return base::InvalidArgument("MUSTER_TEST_HOOKS: '" + std::string(hook) +
-                               "' is not saturate=STEP, build-id=TEXT or family=NAME");
+  if (key == "slow-disk") {
+    std::int64_t ms = 0;
+    auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), ms);
+    if (error == std::errc() && end == value.data() + value.size() && ms > 0) {
+      hooks.slow_disk = std::chrono::milliseconds(ms);
+      return absl::OkStatus();
+    }
+  }
+  return base::InvalidArgument(
+      "MUSTER_TEST_HOOKS: '" + std::string(hook) +
+      "' is not saturate=STEP, build-id=TEXT, family=NAME or slow-disk=MS");
 }
 
 }  // namespace

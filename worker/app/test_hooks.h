@@ -4,9 +4,11 @@
 //   saturate=STEP       Exact32: pretend that the first attempt of STEP saturated
 //   build-id=TEXT       say another build id
 //   family=NAME         claim to run only this kernel family
+//   slow-disk=MS        each part of a checkpoint is written so many milliseconds later
 //   Several are joined by commas.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -19,6 +21,7 @@ struct TestHooks {
   base::Step saturate_once{-1};
   std::string build_id;
   std::string family;
+  std::chrono::milliseconds slow_disk{0};
 };
 
 // InvalidArgument names the part that is not a hook.

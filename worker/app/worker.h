@@ -35,6 +35,7 @@
 #include "worker/checkpoint/writer.h"
 #include "worker/comm/ring.h"
 #include "worker/comm/tls.h"
+#include "worker/nccl/state_share.h"
 #include "worker/session/session.h"
 
 namespace muster::rpc {
@@ -58,6 +59,15 @@ class Worker {
   int Run();
 
  private:
+  // A state that has come, by whatever way.
+  struct Received {
+    base::Step step;
+    std::uint64_t digest = 0;
+    std::string header, beside;
+    std::int64_t bytes = 0;
+    double seconds = 0;
+    const char* by = "";
+  };
   struct CopiedState {
     train::StateHeader header;
     std::uint64_t digest = 0;
@@ -94,12 +104,21 @@ class Worker {
   void On(const session::Exit& c);
   void On(const session::Note& c);
 
+  // Any lane.
+  std::optional<std::int32_t> SharingRank(const api::View& view) const;
+  void GiveState(const session::ServeState& c, std::int32_t root);
+
   // Training lane.
   void Load(const api::Welcome& welcome);
   void Compute(const session::ComputeSlots& c);
   void RememberStepLine(const session::Applied& applied);
+  void FetchByRing(const session::FetchState& c, const std::shared_ptr<comm::AbortFlag>& flag);
+  void FetchShared(const session::FetchState& c, std::int32_t root, const comm::AbortFlag& flag);
+  void Adopt(base::Epoch epoch, const Received& received);
   // Communicator lane.
   void RunReduction(const session::Reduce& c);
+  absl::StatusOr<nccl::StateOffer> RunShare(base::Epoch epoch, base::Step step,
+                                            nccl::StateShare share);
   absl::Status InstallNccl(const session::ConnectRing& c);
   absl::Status AllReduceVector(const train::ReduceVector& vector, base::Step step);
   absl::Status AllReduce(const comm::Reduction& reduction, base::Step step);
@@ -149,8 +168,6 @@ class Worker {
   std::shared_ptr<comm::AbortFlag> ring_flag_;  // communicator lane: of ring_'s view
   std::atomic<bool> has_reduced_on_device_{false};
   base::Time last_applied_;  // training lane
-  std::mutex serve_mutex_;
-  bool may_serve_ = false;  // guarded by serve_mutex_: a device's state, not stopped since
   std::mutex checkpoint_mutex_;
   std::map<base::Step, CopiedState> copied_states_;  // guarded by checkpoint_mutex_
 
