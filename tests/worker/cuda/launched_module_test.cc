@@ -24,7 +24,8 @@ TEST_F(LaunchedModuleTest, AContextOfADeviceThatIsNotThereIsRefusedAndLeavesNoth
     EXPECT_EQ(text(), "cudaSetDevice: invalid device ordinal (cudaErrorInvalidDevice)");
     module().destroy(other);
   }
-  EXPECT_EQ(simt::CountAll().streams, 1) << "the test's own";
+  EXPECT_EQ(simt::CountAll().streams, 2) << "of the test's own context";
+  EXPECT_EQ(simt::CountAll().events, 2);
 }
 
 TEST_F(LaunchedModuleTest, ContextsOfTwoDevicesTakeTurns) {
