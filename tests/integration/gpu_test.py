@@ -6,7 +6,9 @@ faults; nothing of it is a GPU's speed or a GPU's bits."""
 import hashlib
 import os
 import pathlib
+import re
 import subprocess
+import sys
 
 import harness
 from evidence import EvidenceCase, LOSS
@@ -69,6 +71,7 @@ class GpuTest(GpuCase):
             if reduction not in alone:
                 alone[reduction] = self.clean(self.manifest(replicas=1, steps=8, reduction=reduction), GPU)
             self.assertEqual(run.digest, alone[reduction].digest, f"{replicas} members, {reduction}")
+
     def test_an_abort_that_never_returns_ends_its_process(self):
         clean = self.clean(self.manifest(steps=10), GPU)
         hangs = {**GPU, "MUSTER_STANDIN_NCCL_HANG_ABORT": "1@0"}
@@ -128,6 +131,63 @@ class GpuSettingsTest(GpuCase):
                              capture_output=True, timeout=60)
         self.assertEqual(bad.returncode, 2)
         self.assertIn("layers=many is not allowed", bad.stderr)
+
+
+class GpuStateTest(GpuCase):
+    """How a state leaves a device and comes to another one."""
+
+    def test_a_state_goes_by_what_carries_the_sums(self):
+        for transport, reduction in (("nccl", "Exact64"), ("nccl", "Exact32"), ("ring", "Exact32")):
+            manifest = self.manifest(steps=16, transport=transport, reduction=reduction)
+            clean = self.clean(manifest, GPU)
+            run = self.run_story(manifest, "--kill", "worker-1@step=3", env=GPU)
+            self.assertEqual(run.digest, clean.digest)
+            self.assert_received(run, 1, transport)
+
+    def assert_received(self, run, ordinal, transport):
+        texts = [text for name, text in run.logs().items() if f"-{ordinal}-" in name]
+        self.assertTrue(any(re.search(f"transfer: received the state .*by={transport}", text) for text in texts),
+                        run.tail())
+        self.assertNotIn("checkpoint: restored", "".join(run.logs().values()))
+
+    def test_kills_in_a_state_transfer(self):
+        for transport in ("nccl", "ring"):
+            manifest = self.manifest(steps=24, transport=transport)
+            clean = self.clean(manifest, GPU)
+            # The replacement is told of the state by member 0, whose vectors go out, and which then dies.
+            run = self.run_story(manifest, "--kill", "worker-2@step=3", "--kill", "worker-0@step=4:in=transfer",
+                                 env=GPU)
+            self.assertEqual(run.digest, clean.digest)
+            self.assertEqual([run.exited().get(m) for m in ("2.0", "0.0")], [-9, -9], run.tail())
+            self.assert_survivors(run, lost=["2.0", "0.0"])
+            self.assert_received(run, 2, transport)
+            # The replacement dies, and the next one gets the state.
+            run = self.run_story(manifest, "--kill", "worker-2@step=3", "--kill", "worker-2@step=4:in=transfer",
+                                 env=GPU)
+            self.assertEqual(run.digest, clean.digest)
+            self.assertEqual([run.exited().get(m) for m in ("2.0", "2.1")], [-9, -9], run.tail())
+            self.assert_received(run, 2, transport)
+
+    def test_training_goes_on_while_a_checkpoint_is_staged_and_written(self):
+        manifest = self.manifest(steps=10)
+        manifest["spec"]["checkpoint"] = {"everySteps": 3, "keep": 5}
+        clean = self.clean(manifest, GPU)
+        slow = {**GPU, "MUSTER_TEST_HOOKS": "slow-disk=1000"}
+        run = self.run_story(manifest, "--kill", "worker-1@step=6:in=checkpoint", env=slow)
+        self.assertEqual(run.digest, clean.digest)
+        overtaken = 0
+        for text in run.logs().values():
+            for written in re.finditer(r"checkpoint: part written step=(\d+)", text):
+                after = f"forward: slot computed step={int(written[1]) + 1} "
+                overtaken += after in text[:written.start()]
+        self.assertGreater(overtaken, 0, "no slot of the next step was there before a part was written")
+        folders = sorted((run.state_dir / "checkpoints").glob("step-*"))
+        kept = [folder for folder in folders if (folder / "manifest.json").exists()]
+        self.assertGreater(len(kept), 1, folders)
+        for folder in kept:
+            checked = subprocess.run([sys.executable, harness.SOURCE / "hack" / "digest.py", folder],
+                                     capture_output=True, text=True, check=False)
+            self.assertEqual(checked.returncode, 0, f"{folder}: {checked.stdout}{checked.stderr}")
 
 
 class NoGpuTest(GpuCase):

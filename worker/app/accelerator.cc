@@ -59,6 +59,7 @@ absl::Status TakeNccl(const AcceleratorRequest& request, const MusterCudaModule&
   nccl::NcclOptions options;
   options.api = taken.api.get();
   options.stream = {taken.reduces.value()};
+  options.copies = {taken.context->copies()};
   options.done = {taken.done.value()};
   options.bind_device = [context = taken.context.get()] { return context->Bind(); };
   options.expired = [end = request.end](const std::string& sentence) {

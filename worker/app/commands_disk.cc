@@ -1,5 +1,6 @@
 // Commands that the disk lane obeys: checkpoints from a copy (M14), steps.jsonl.
-#include <vector>
+#include <memory>
+#include <thread>
 
 #include "worker/app/worker.h"
 #include "worker/checkpoint/publish.h"
@@ -12,19 +13,20 @@ namespace {
 // were abandoned before it.
 constexpr std::size_t kCopiedStates = 8;
 
-// This member's slice of the state, copied at the step boundary: training goes on over the
-// original.
+// This member's slice of the state as it was at the step boundary: training goes on over the original,
+// on a device also before the slice has left it.
 struct StateCopy {
-  std::vector<float> weights, adam_m, adam_v;
+  std::unique_ptr<train::StateSlice> slice;
   checkpoint::PartContent part;
-};
 
-std::vector<float> Copy(train::Engine& engine, train::StateVector vector,
-                        const checkpoint::Slice& slice) {
-  std::vector<float> copy(static_cast<std::size_t>(slice.end - slice.begin));
-  engine.Copy(vector, static_cast<std::size_t>(slice.begin), copy);
-  return copy;
-}
+  const checkpoint::PartContent& Await() {
+    const auto vectors = slice->Await();
+    part.weights = vectors[0];
+    part.adam_m = vectors[1];
+    part.adam_v = vectors[2];
+    return part;
+  }
+};
 
 }  // namespace
 
@@ -33,11 +35,8 @@ void Worker::On(const session::CopyForCheckpoint& c) {
     const auto& trainer = *job_->trainer;
     auto copy = std::make_shared<StateCopy>();
     const auto slice = checkpoint::PartSlice(trainer.layout().parameters, c.rank, c.size);
-    copy->weights = Copy(trainer.engine(), train::StateVector::kWeights, slice);
-    copy->adam_m = Copy(trainer.engine(), train::StateVector::kMoment, slice);
-    copy->adam_v = Copy(trainer.engine(), train::StateVector::kVariance, slice);
-    copy->part = {c.step,        c.epoch,      c.rank,      c.size, trainer.layout().parameters,
-                  copy->weights, copy->adam_m, copy->adam_v};
+    copy->slice = trainer.engine().CopySlice(slice.begin, slice.end);
+    copy->part = {c.step, c.epoch, c.rank, c.size, trainer.layout().parameters, {}, {}, {}};
     {
       std::lock_guard lock(checkpoint_mutex_);
       copied_states_[c.step] = {trainer.header(), c.digest};
@@ -51,11 +50,13 @@ void Worker::On(const session::CopyForCheckpoint& c) {
       part.epoch = c.epoch;
       part.step = c.step;
       part.state_digest = c.digest;
+      if (hooks_.slow_disk.count() > 0) std::this_thread::sleep_for(hooks_.slow_disk);
       const base::Time start = Now();
-      auto json = checkpoint::WritePart(job_->welcome.checkpoint_path, copy->part);
+      auto json = checkpoint::WritePart(job_->welcome.checkpoint_path, copy->Await());
       metrics_.Phase("checkpoint", base::ToSeconds(Now() - start));
       if (json.ok()) {
         part.part_json = *json;
+        log_.Debug("checkpoint", "part written", {{"step", c.step}});
       } else {
         part.error = base::Message(json.status());
         log_.Error("checkpoint", part.error, {{"step", c.step}});

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "operator/runtime/build_info.h"
+#include "worker/app/device_regions.h"
 #include "worker/app/worker.h"
 #include "worker/comm/state_transfer.h"
 #include "worker/kernels/family.h"
@@ -66,6 +67,7 @@ void Worker::Load(const api::Welcome& welcome) {
 }
 
 void Worker::On(const session::ServeState& c) {
+  if (const auto root = SharingRank(c.view); c.rank >= 0 && root) return GiveState(c, *root);
   comm::ServedState state;
   state.epoch = c.epoch;
   state.step = c.step;
@@ -73,75 +75,27 @@ void Worker::On(const session::ServeState& c) {
   state.header = train::EncodeHeader(job_->trainer->header());
   if (job_->step_lines != nullptr) state.beside = job_->step_lines->Newest();
   breakpoints_.At("transfer", c.step);
-  if (job_->accelerator.context == nullptr) {
-    state.regions = job_->trainer->engine().ServeRegions();
-    job_->server->Serve(std::move(state));
-    return;
+  // A device is read beside the slot that may be in progress on it: none writes to the state.
+  const train::Engine& engine = job_->trainer->engine();
+  if (engine.on_device()) {
+    state.remote = ReadableRegions(*job_->accelerator.context, engine.ServeRegions());
+  } else {
+    state.regions = engine.ServeRegions();
   }
-  // A device is the training lane's, which may be in the midst of a slot; and by the time that it has
-  // copied the state, nobody may want it any more.
-  {
-    std::lock_guard lock(serve_mutex_);
-    may_serve_ = true;
-  }
-  training_.Post([this, state = std::move(state)]() mutable {
-    state.regions = job_->trainer->engine().ServeRegions();
-    std::lock_guard lock(serve_mutex_);
-    if (may_serve_) job_->server->Serve(std::move(state));
-  });
+  job_->server->Serve(std::move(state));
 }
 
 void Worker::On(const session::StopServing&) {
-  std::lock_guard lock(serve_mutex_);
-  may_serve_ = false;
   if (job_ != nullptr) job_->server->StopServing();
 }
 
 void Worker::On(const session::FetchState& c) {
-  auto fetch_state = [this, c, flag = FlagOf(c.view.epoch)] {
-    comm::FetchOptions fetch;
-    fetch.listener = job_->listener.get();
-    fetch.job_uid = options_.job_uid;
-    fetch.token = options_.token;
-    fetch.epoch = c.view.epoch;
-    fetch.member = options_.member;
-    for (const auto& m : c.view.members) {
-      if (m.has_state) fetch.sources.push_back({m.id, m.address});
-    }
-    for (const auto& l : c.view.leavers) fetch.sources.push_back({l.id, l.address});
-    fetch.regions = job_->trainer->ReceiveRegions();
-    fetch.deadline = Now() + kFetchDeadline;
-    fetch.early = c.view.voluntary;
-    fetch.abort = flag;
-    fetch.progress = &moved_;
-    // A receiver does not know the step of a voluntary change before it has it.
-    breakpoints_.At("transfer", c.view.voluntary ? base::Step(INT64_MAX) : c.view.resume_step);
-    auto result = comm::FetchState(fetch);
-    metrics_.Phase("synchronise", result.state.seconds);
-    if (!result.status.ok()) {
-      if (!flag->is_set()) {
-        Push(session::StateFailed{c.view.epoch, result.failed, base::Message(result.status)});
-      }
-      return;
-    }
-    job_->start_weights.Overwritten();
-    auto digest = job_->trainer->AdoptReceived(result.state.header, result.state.digest);
-    if (!digest.ok()) {
-      Push(session::StateFailed{c.view.epoch, {}, base::Message(digest.status())});
-      return;
-    }
-    if (job_->step_lines != nullptr) job_->step_lines->RememberOf(result.state.beside);
-    last_applied_ = Now();
-    log_.Info("transfer", "received the state",
-              {{"step", result.state.step}, {"bytes", result.state.bytes}});
-    session::StateReceived received;
-    received.epoch = c.view.epoch;
-    received.step = result.state.step;
-    received.digest = *digest;
-    received.seconds = result.state.seconds;
-    received.exponents = job_->trainer->ExponentsInForce();
-    Push(std::move(received));
-  };
+  auto flag = FlagOf(c.view.epoch);
+  if (const auto root = SharingRank(c.view)) {
+    training_.Post([this, c, root, flag] { FetchShared(c, *root, *flag); });
+    return;
+  }
+  auto fetch_state = [this, c, flag] { FetchByRing(c, flag); };
   // A device's sums are where a state arrives, and an aborted kernel of NCCL's may write into them
   // until the next view's communicator is installed behind it.
   if (job_->accelerator.link != nullptr && has_reduced_on_device_) {
@@ -149,6 +103,71 @@ void Worker::On(const session::FetchState& c) {
   } else {
     training_.Post(std::move(fetch_state));
   }
+}
+
+void Worker::FetchByRing(const session::FetchState& c,
+                         const std::shared_ptr<comm::AbortFlag>& flag) {
+  comm::FetchOptions fetch;
+  fetch.listener = job_->listener.get();
+  fetch.job_uid = options_.job_uid;
+  fetch.token = options_.token;
+  fetch.epoch = c.view.epoch;
+  fetch.member = options_.member;
+  for (const auto& m : c.view.members) {
+    if (m.has_state) fetch.sources.push_back({m.id, m.address});
+  }
+  for (const auto& l : c.view.leavers) fetch.sources.push_back({l.id, l.address});
+  train::Engine& engine = job_->trainer->engine();
+  fetch.regions = job_->trainer->ReceiveRegions(c.keep_state);
+  if (engine.on_device()) {
+    fetch.remote = WritableRegions(*job_->accelerator.context, fetch.regions);
+  }
+  fetch.deadline = Now() + kFetchDeadline;
+  fetch.early = c.view.voluntary;
+  fetch.abort = flag;
+  fetch.progress = &moved_;
+  // A receiver does not know the step of a voluntary change before it has it.
+  breakpoints_.At("transfer", c.view.voluntary ? base::Step(INT64_MAX) : c.view.resume_step);
+  const auto result = comm::FetchState(fetch);
+  if (!result.status.ok()) {
+    engine.DropReceived();
+    metrics_.Phase("synchronise", result.state.seconds);
+    if (!flag->is_set()) {
+      Push(session::StateFailed{c.view.epoch, result.failed, base::Message(result.status)});
+    }
+    return;
+  }
+  Received received;
+  received.step = result.state.step;
+  received.digest = result.state.digest;
+  received.header = result.state.header;
+  received.beside = result.state.beside;
+  received.bytes = result.state.bytes;
+  received.seconds = result.state.seconds;
+  received.by = "ring";
+  Adopt(c.view.epoch, received);
+}
+
+// Training lane: what is in the void buffers becomes the state, if its digest is what was said.
+void Worker::Adopt(base::Epoch epoch, const Received& received) {
+  metrics_.Phase("synchronise", received.seconds);
+  job_->start_weights.Overwritten();
+  auto digest = job_->trainer->AdoptReceived(received.header, received.digest);
+  if (!digest.ok()) {
+    Push(session::StateFailed{epoch, {}, base::Message(digest.status())});
+    return;
+  }
+  if (job_->step_lines != nullptr) job_->step_lines->RememberOf(received.beside);
+  last_applied_ = Now();
+  log_.Info("transfer", "received the state",
+            {{"step", received.step}, {"bytes", received.bytes}, {"by", received.by}});
+  session::StateReceived event;
+  event.epoch = epoch;
+  event.step = received.step;
+  event.digest = *digest;
+  event.seconds = received.seconds;
+  event.exponents = job_->trainer->ExponentsInForce();
+  Push(std::move(event));
 }
 
 }  // namespace muster::app

@@ -8,6 +8,7 @@
 #include "operator/api/training_job_json.h"
 #include "worker/checkpoint/durable_file.h"
 #include "worker/data/trigram.h"
+#include "worker/device/memory.h"
 #include "worker/kernels/family.h"
 #include "worker/train/device_gpt.h"
 #include "worker/train/host_engine.h"
@@ -85,8 +86,13 @@ bool TakeDevice(Job& job, const model::Program& program, const WorkerOptions& op
   }
   job.accelerator = std::move(choice.taken);
   job.accelerator.reason = choice.reason;
-  if (job.accelerator.context != nullptr) return true;
-  const absl::Status fits = CheckMemory(job.spec, program, AvailableMemory());
+  const absl::Status fits =
+      job.accelerator.context == nullptr
+          ? CheckMemory(job.spec, program, AvailableMemory())
+          : CheckHostMemory(
+                device::CountHostBytes(program.layout().parameters, job.spec.training.reduction,
+                                       job.accelerator.link == nullptr),
+                AvailableMemory());
   if (!fits.ok()) failure = Fail(api::ExitCode::kOutOfMemory, "OutOfMemory", fits);
   return fits.ok();
 }
@@ -147,6 +153,16 @@ absl::Status CheckMemory(const api::TrainingJobSpec& spec, const model::Program&
       " parameters need " + std::to_string(needed >> 20) + " MiB (state, sums, activations), " +
       std::to_string(*available >> 20) + " MiB are available; make spec.program.config smaller" +
       smaller);
+}
+
+absl::Status CheckHostMemory(std::int64_t needed, std::optional<std::int64_t> available) {
+  if (!available || needed <= *available) return absl::OkStatus();
+  return base::ResourceExhausted(
+      "the state does not fit in the memory beside the GPU: copies of it and of the ring's sums "
+      "need " +
+      std::to_string(needed >> 20) + " MiB, " + std::to_string(*available >> 20) +
+      " MiB are available; give the worker more memory, or use spec.training.transport nccl, "
+      "which needs no copies of the sums");
 }
 
 std::unique_ptr<Job> OpenJob(const api::Welcome& welcome, const WorkerOptions& options,

@@ -65,4 +65,7 @@ std::optional<std::int64_t> AvailableMemory(const std::string& proc = "/proc",
 absl::Status CheckMemory(const api::TrainingJobSpec& spec, const model::Program& program,
                          std::optional<std::int64_t> available);
 
+// The same for the host's memory of a member on a GPU (worker/device/memory.h).
+absl::Status CheckHostMemory(std::int64_t needed, std::optional<std::int64_t> available);
+
 }  // namespace muster::app

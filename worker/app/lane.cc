@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <memory>
+
 #include "operator/base/check.h"
 
 namespace muster::app {
@@ -35,6 +37,24 @@ void Lane::Stop() {
   }
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
+}
+
+void RunOn(Lane& lane, std::function<void()> task) {
+  struct Gone {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool gone = false;
+  };
+  const auto state = std::make_shared<Gone>();
+  // Its end tells that the task has run, or was dropped.
+  std::shared_ptr<void> ticket(nullptr, [state](void*) {
+    const std::lock_guard lock(state->mutex);
+    state->gone = true;
+    state->changed.notify_all();
+  });
+  lane.Post([task = std::move(task), ticket = std::move(ticket)] { task(); });
+  std::unique_lock lock(state->mutex);
+  state->changed.wait(lock, [&] { return state->gone; });
 }
 
 void PostBehind(Lane& first, Lane& then, std::function<void()> task) {

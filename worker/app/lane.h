@@ -41,6 +41,10 @@ class Lane {
   std::thread thread_;                       // last: starts when all else is there
 };
 
+// On `lane`, and returns when it has run there or never will: that lane has stopped. Not for a task
+// that waits for the caller's own lane.
+void RunOn(Lane& lane, std::function<void()> task);
+
 // On `then`, but not before what `first` was given so far is done. Both outlive the task.
 void PostBehind(Lane& first, Lane& then, std::function<void()> task);
 

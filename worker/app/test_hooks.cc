@@ -31,9 +31,15 @@ absl::Status ApplyHook(std::string_view hook, TestHooks& hooks) {
       hooks.leak_fds = limit;
       return absl::OkStatus();
     }
+  } else if (key == "slow-disk") {
+    if (std::int64_t ms = 0; ReadNumber(value, 1, ms)) {
+      hooks.slow_disk = std::chrono::milliseconds(ms);
+      return absl::OkStatus();
+    }
   }
-  return base::InvalidArgument("MUSTER_TEST_HOOKS: '" + std::string(hook) +
-                               "' is not saturate=STEP, build-id=TEXT, family=NAME or leak-fds=N");
+  return base::InvalidArgument(
+      "MUSTER_TEST_HOOKS: '" + std::string(hook) +
+      "' is not saturate=STEP, build-id=TEXT, family=NAME, leak-fds=N or slow-disk=MS");
 }
 
 }  // namespace

@@ -5,9 +5,11 @@
 //   build-id=TEXT       say another build id
 //   family=NAME         claim to run only this kernel family
 //   leak-fds=N          start again when rebuilds of NCCL have left more than N descriptors open
+//   slow-disk=MS        each part of a checkpoint is written so many milliseconds later
 //   Several are joined by commas.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -22,6 +24,7 @@ struct TestHooks {
   std::string build_id;
   std::string family;
   std::int64_t leak_fds = -1;  // below 0: the limit that is built in
+  std::chrono::milliseconds slow_disk{0};
 };
 
 // InvalidArgument names the part that is not a hook.

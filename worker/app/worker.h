@@ -36,6 +36,7 @@
 #include "worker/checkpoint/writer.h"
 #include "worker/comm/ring.h"
 #include "worker/comm/tls.h"
+#include "worker/nccl/state_share.h"
 #include "worker/session/session.h"
 
 namespace muster::rpc {
@@ -59,6 +60,15 @@ class Worker {
   int Run();
 
  private:
+  // A state that has come, by whatever way.
+  struct Received {
+    base::Step step;
+    std::uint64_t digest = 0;
+    std::string header, beside;
+    std::int64_t bytes = 0;
+    double seconds = 0;
+    const char* by = "";
+  };
   struct CopiedState {
     train::StateHeader header;
     std::uint64_t digest = 0;
@@ -95,6 +105,10 @@ class Worker {
   void On(const session::Exit& c);
   void On(const session::Note& c);
 
+  // Any lane.
+  std::optional<std::int32_t> SharingRank(const api::View& view) const;
+  void GiveState(const session::ServeState& c, std::int32_t root);
+
   // Training lane.
   void Load(const api::Welcome& welcome);
   struct BegunSlot {
@@ -107,8 +121,13 @@ class Worker {
   device::DeviceMemory ReadDeviceMemory();
   void LookForLeaks(base::Epoch epoch);
   void RememberStepLine(const session::Applied& applied);
+  void FetchByRing(const session::FetchState& c, const std::shared_ptr<comm::AbortFlag>& flag);
+  void FetchShared(const session::FetchState& c, std::int32_t root, const comm::AbortFlag& flag);
+  void Adopt(base::Epoch epoch, const Received& received);
   // Communicator lane.
   void RunReduction(const session::Reduce& c);
+  absl::StatusOr<nccl::StateOffer> RunShare(base::Epoch epoch, base::Step step,
+                                            nccl::StateShare share);
   absl::Status InstallNccl(const session::ConnectRing& c);
   absl::Status AllReduceOnDevice(const session::Reduce& c, std::span<const comm::Reduction> parts);
   absl::Status AllReduce(const comm::Reduction& reduction, base::Step step);
@@ -162,8 +181,6 @@ class Worker {
   base::Time device_read_;   // training lane
   // Training lane: when the first communicator of NCCL was up.
   std::optional<nccl::Usage> first_usage_;
-  std::mutex serve_mutex_;
-  bool may_serve_ = false;  // guarded by serve_mutex_: a device's state, not stopped since
   std::mutex checkpoint_mutex_;
   std::map<base::Step, CopiedState> copied_states_;  // guarded by checkpoint_mutex_
 

@@ -31,14 +31,21 @@ struct Shard {
   std::size_t length = 0;
 };
 
+std::vector<std::size_t> SizesOf(const FetchOptions& options) {
+  if (options.remote != nullptr) return options.remote->Sizes();
+  std::vector<std::size_t> sizes;
+  for (const auto& region : options.regions) sizes.push_back(region.size());
+  return sizes;
+}
+
 // One fetch, shared by a thread a source. `stop` ends them all.
 class Fetch {
  public:
-  explicit Fetch(const FetchOptions& options) : o_(options) {
-    for (std::size_t r = 0; r < o_.regions.size(); ++r) {
+  explicit Fetch(const FetchOptions& options) : o_(options), sizes_(SizesOf(options)) {
+    for (std::size_t r = 0; r < sizes_.size(); ++r) {
       const std::size_t step = std::max<std::size_t>(o_.shard_bytes, 1);
-      for (std::size_t at = 0; at < o_.regions[r].size(); at += step) {
-        pending_.push_back({r, at, std::min(step, o_.regions[r].size() - at)});
+      for (std::size_t at = 0; at < sizes_[r]; at += step) {
+        pending_.push_back({r, at, std::min(step, sizes_[r] - at)});
       }
     }
     left_ = pending_.size();
@@ -51,7 +58,7 @@ class Fetch {
   absl::Status FromSource(const StateSource& source);
   absl::StatusOr<Channel> Open(const StateSource& source);
   absl::Status Describe(Channel& channel, const StateSource& source);
-  absl::Status Take(Channel& channel, const Shard& shard);
+  absl::Status Take(Channel& channel, const Shard& shard, RemoteRegions::Window* window);
   absl::StatusOr<std::string> ReadText(Channel& channel, std::size_t bytes);
   absl::Status Agree(const Description& d, std::string header, std::string beside,
                      const StateSource& source);
@@ -60,6 +67,7 @@ class Fetch {
   base::Time Within(base::Duration d) const { return std::min(o_.deadline, Now() + d); }
 
   const FetchOptions& o_;
+  const std::vector<std::size_t> sizes_;
   AbortFlag stop_;  // everybody out: finished, aborted or past the deadline
   AbortFlag over_;  // wakes Run
 
@@ -115,9 +123,9 @@ absl::Status Fetch::Describe(Channel& channel, const StateSource& source) {
     return base::FailedPrecondition("it does not serve the state of epoch " +
                                     std::to_string(o_.epoch.value));
   }
-  if (d.regions != o_.regions.size()) {
+  if (d.regions != sizes_.size()) {
     return base::DataLoss("it has " + std::to_string(d.regions) + " regions, expected are " +
-                          std::to_string(o_.regions.size()));
+                          std::to_string(sizes_.size()));
   }
   if (std::max(d.header_bytes, d.beside_bytes) > kMaxHeaderBytes) {
     return base::DataLoss("its header has " + std::to_string(d.header_bytes) + " and " +
@@ -128,9 +136,9 @@ absl::Status Fetch::Describe(Channel& channel, const StateSource& source) {
   MUSTER_RETURN_IF_ERROR(
       ReadAll(channel, std::as_writable_bytes(std::span(sizes)), Within(kStallTime), stop_));
   for (std::size_t r = 0; r < sizes.size(); ++r) {
-    if (sizes[r] != o_.regions[r].size()) {
+    if (sizes[r] != sizes_[r]) {
       return base::DataLoss("its region " + std::to_string(r) + " has " + std::to_string(sizes[r]) +
-                            " bytes, expected are " + std::to_string(o_.regions[r].size()));
+                            " bytes, expected are " + std::to_string(sizes_[r]));
     }
   }
   MUSTER_ASSIGN_OR_RETURN(std::string header, ReadText(channel, d.header_bytes));
@@ -168,7 +176,7 @@ absl::Status Fetch::Agree(const Description& d, std::string header, std::string 
   return disagreement_;
 }
 
-absl::Status Fetch::Take(Channel& channel, const Shard& shard) {
+absl::Status Fetch::Take(Channel& channel, const Shard& shard, RemoteRegions::Window* window) {
   const ShardRequest request{kShardMagic, Ask::kShard, shard.region, shard.offset, shard.length};
   MUSTER_RETURN_IF_ERROR(WriteAll(channel, BytesOf(request), Within(kStallTime), stop_));
   ShardHead head;
@@ -176,13 +184,18 @@ absl::Status Fetch::Take(Channel& channel, const Shard& shard) {
   if (head.magic != kShardMagic || head.told != Told::kOk || head.length != shard.length) {
     return base::DataLoss("it answered a request for a shard with something else");
   }
-  const auto into = o_.regions[shard.region].subspan(shard.offset, shard.length);
+  const auto into = window != nullptr
+                        ? window->Room(shard.length)
+                        : o_.regions[shard.region].subspan(shard.offset, shard.length);
   for (std::size_t at = 0; at < into.size(); at += kReadBytes) {
     const auto part = into.subspan(at, std::min(kReadBytes, into.size() - at));
     MUSTER_RETURN_IF_ERROR(ReadAll(channel, part, Within(kStallTime), stop_));
     if (o_.progress != nullptr) *o_.progress += part.size();
   }
-  if (ShardChecksum(into) == head.checksum) return absl::OkStatus();
+  if (ShardChecksum(into) == head.checksum) {
+    if (window != nullptr) window->Write(shard.region, shard.offset);
+    return absl::OkStatus();
+  }
   return base::DataLoss("region " + std::to_string(shard.region) + " at " +
                         std::to_string(shard.offset) + " arrived with a wrong checksum");
 }
@@ -224,8 +237,10 @@ absl::Status Fetch::FromSource(const StateSource& source) {
     runtime::MutexLock lock(mutex_);
     if (left_ == 0) over_.Set();
   }
+  // What it has written is there when it ends, and all of them end before Run does.
+  const auto window = o_.remote != nullptr ? o_.remote->Open() : nullptr;
   while (const std::optional<Shard> shard = Next()) {
-    const absl::Status status = Take(channel, *shard);
+    const absl::Status status = Take(channel, *shard, window.get());
     Finished(*shard, status.ok());
     MUSTER_RETURN_IF_ERROR(status);
   }

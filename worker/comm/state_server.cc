@@ -22,7 +22,26 @@ constexpr base::Duration kSendTime = std::chrono::seconds(10);
 // What is served, until it is withdrawn: the flag wakes whoever is sending it.
 struct Served {
   ServedState state;
+  std::vector<std::size_t> sizes;
   AbortFlag withdrawn;
+};
+
+std::vector<std::size_t> SizesOf(const ServedState& state) {
+  if (state.remote != nullptr) return state.remote->Sizes();
+  std::vector<std::size_t> sizes;
+  for (const auto& region : state.regions) sizes.push_back(region.size());
+  return sizes;
+}
+
+// One reader's way to what is served.
+struct Reading {
+  std::shared_ptr<Served> served;
+  std::unique_ptr<RemoteRegions::Window> window;  // null: the regions are read where they are
+
+  std::span<const std::byte> Shard(const ShardRequest& request) {
+    if (window != nullptr) return window->Read(request.region, request.offset, request.length);
+    return served->state.regions[request.region].subspan(request.offset, request.length);
+  }
 };
 
 }  // namespace
@@ -47,8 +66,8 @@ struct StateServer::State {
   void Accept(Channel channel, const Greeting& greeting);
   void Read(Channel channel, base::Epoch epoch);
   std::shared_ptr<Served> Await(base::Epoch epoch);
-  absl::Status Answer(Channel& channel, const ShardRequest& request, Served& served);
-  absl::Status AnswerShard(Channel& channel, const ShardRequest& request, Served& served);
+  absl::Status Answer(Channel& channel, const ShardRequest& request, Reading& reading);
+  absl::Status AnswerShard(Channel& channel, const ShardRequest& request, Reading& reading);
   void Withdraw();
 };
 
@@ -77,6 +96,7 @@ void StateServer::Serve(ServedState served) {
                "the state header, or what stands beside it, is larger than 16 MiB");
   auto next = std::make_shared<Served>();
   next->state = std::move(served);
+  next->sizes = SizesOf(next->state);
   state_->Withdraw();
   runtime::MutexLock lock(state_->mutex);
   state_->served = std::move(next);
@@ -131,7 +151,8 @@ std::shared_ptr<Served> StateServer::State::Await(base::Epoch epoch) {
 }
 
 void StateServer::State::Read(Channel channel, base::Epoch epoch) {
-  std::shared_ptr<Served> state;
+  Reading reading;
+  std::shared_ptr<Served>& state = reading.served;
   for (;;) {
     ShardRequest request;
     const AbortFlag& flag = state == nullptr ? stop : state->withdrawn;
@@ -149,7 +170,7 @@ void StateServer::State::Read(Channel channel, base::Epoch epoch) {
       if (served != state) return;
       ++leases;
     }
-    const absl::Status status = Answer(channel, request, *state);
+    const absl::Status status = Answer(channel, request, reading);
     {
       runtime::MutexLock lock(mutex);
       --leases;
@@ -160,19 +181,19 @@ void StateServer::State::Read(Channel channel, base::Epoch epoch) {
 }
 
 absl::Status StateServer::State::Answer(Channel& channel, const ShardRequest& request,
-                                        Served& served) {
-  if (request.ask == Ask::kShard) return AnswerShard(channel, request, served);
+                                        Reading& reading) {
+  if (request.ask == Ask::kShard) return AnswerShard(channel, request, reading);
+  Served& served = *reading.served;
   const ServedState& s = served.state;
   const Description d{kShardMagic,
                       Told::kOk,
                       s.step.value,
                       s.digest,
-                      static_cast<std::uint32_t>(s.regions.size()),
+                      static_cast<std::uint32_t>(served.sizes.size()),
                       static_cast<std::uint32_t>(s.header.size()),
                       static_cast<std::uint32_t>(s.beside.size())};
   std::string out(reinterpret_cast<const char*>(&d), sizeof(d));
-  for (const auto& region : s.regions) {
-    const std::uint64_t size = region.size();
+  for (const std::uint64_t size : served.sizes) {
     out.append(reinterpret_cast<const char*>(&size), sizeof(size));
   }
   out += s.header + s.beside;
@@ -180,16 +201,20 @@ absl::Status StateServer::State::Answer(Channel& channel, const ShardRequest& re
 }
 
 absl::Status StateServer::State::AnswerShard(Channel& channel, const ShardRequest& request,
-                                             Served& served) {
-  const auto& regions = served.state.regions;
+                                             Reading& reading) {
+  Served& served = *reading.served;
+  const auto& sizes = served.sizes;
   ShardHead head{kShardMagic, Told::kBadRange, 0, 0};
   // Nor so much at once that its checksum would hold up who withdraws.
-  const bool inside = request.length <= kMaxShardBytes && request.region < regions.size() &&
-                      request.offset <= regions[request.region].size() &&
-                      request.length <= regions[request.region].size() - request.offset;
+  const bool inside = request.length <= kMaxShardBytes && request.region < sizes.size() &&
+                      request.offset <= sizes[request.region] &&
+                      request.length <= sizes[request.region] - request.offset;
   const base::Time until = Now() + kSendTime;
   if (!inside) return WriteAll(channel, BytesOf(head), until, served.withdrawn);
-  const auto shard = regions[request.region].subspan(request.offset, request.length);
+  if (served.state.remote != nullptr && reading.window == nullptr) {
+    reading.window = served.state.remote->Open();
+  }
+  const auto shard = reading.Shard(request);
   head = {kShardMagic, Told::kOk, shard.size(), ShardChecksum(shard)};
   MUSTER_RETURN_IF_ERROR(WriteAll(channel, BytesOf(head), until, served.withdrawn));
   bytes.fetch_add(static_cast<std::int64_t>(shard.size()));

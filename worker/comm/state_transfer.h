@@ -22,6 +22,7 @@
 #include "operator/base/status.h"
 #include "operator/base/time.h"
 #include "worker/comm/listener.h"
+#include "worker/comm/remote_regions.h"
 #include "worker/comm/socket.h"
 
 namespace muster::comm {
@@ -35,6 +36,8 @@ struct ServedState {
   // so that sources may differ in it.
   std::string beside;
   std::vector<std::span<const std::byte>> regions;
+  // In the place of `regions`, which are then not read. The same promise holds.
+  std::shared_ptr<const RemoteRegions> remote = nullptr;
 };
 
 inline constexpr std::size_t kMaxHeaderBytes = std::size_t{16} << 20;
@@ -85,6 +88,7 @@ struct FetchOptions {
   base::MemberId member;  // who asks
   std::vector<StateSource> sources;
   std::vector<std::span<std::byte>> regions;
+  std::shared_ptr<const RemoteRegions> remote = nullptr;  // in the place of `regions`
   base::Time deadline;
   // M5: the sources switch to this epoch at the end of their step, however long that is. One that
   // says that it does not serve it is asked again until the deadline.

@@ -11,6 +11,9 @@
 struct MusterCudaContext {
   int ordinal = 0;
   cudaStream_t stream = nullptr;
+  // Of copies beside it (module_staging.h), and what one waits for of the other.
+  cudaStream_t copies = nullptr;
+  cudaEvent_t launched = nullptr, copied = nullptr;
 };
 
 namespace muster::cuda {

@@ -8,6 +8,7 @@
 #include "worker/cuda/gradient_sums.h"
 #include "worker/cuda/kernels.h"
 #include "worker/cuda/module_gpt.h"
+#include "worker/cuda/module_staging.h"
 
 namespace muster::cuda {
 namespace {
@@ -16,6 +17,7 @@ void Destroy(MusterCudaContext* context) {
   if (context == nullptr) return;
   // What these say is of no use any more: the device may be what is broken.
   (void)cudaSetDevice(context->ordinal);
+  CloseStaging(context);
   if (context->stream != nullptr) (void)cudaStreamDestroy(context->stream);
   ForgetLastError();
   delete context;
@@ -26,9 +28,10 @@ int32_t Create(int32_t ordinal, MusterCudaContext** out, MusterCudaText message)
   auto* context = new (std::nothrow) MusterCudaContext;
   if (context == nullptr) return Say("new", cudaErrorMemoryAllocation, message);
   context->ordinal = ordinal;
-  const int32_t failed = Do(context, "cudaStreamCreateWithFlags", message, [&] {
+  int32_t failed = Do(context, "cudaStreamCreateWithFlags", message, [&] {
     return cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking);
   });
+  if (failed == 0) failed = OpenStaging(context, message);
   if (failed != 0) {
     Destroy(context);
     return failed;
@@ -46,7 +49,9 @@ void* StreamOf(MusterCudaContext* context) { return context->stream; }
 int32_t CreateEvent(MusterCudaContext* context, void** event, MusterCudaText message) {
   *event = nullptr;
   return Do(context, "cudaEventCreateWithFlags", message, [&] {
-    return cudaEventCreateWithFlags(reinterpret_cast<cudaEvent_t*>(event), cudaEventDisableTiming);
+    // Who waits for it sleeps.
+    return cudaEventCreateWithFlags(reinterpret_cast<cudaEvent_t*>(event),
+                                    cudaEventDisableTiming | cudaEventBlockingSync);
   });
 }
 
@@ -100,19 +105,6 @@ int32_t Allocate(MusterCudaContext* context, int64_t bytes, void** device, Muste
 void Release(MusterCudaContext* context, void* device) {
   (void)cudaSetDevice(context->ordinal);
   (void)cudaFree(device);
-  ForgetLastError();
-}
-
-int32_t AllocateHost(MusterCudaContext* context, int64_t bytes, void** host,
-                     MusterCudaText message) {
-  *host = nullptr;
-  return Do(context, "cudaMallocHost", message,
-            [&] { return cudaMallocHost(host, static_cast<std::size_t>(bytes)); });
-}
-
-void ReleaseHost(MusterCudaContext* context, void* host) {
-  (void)cudaSetDevice(context->ordinal);
-  (void)cudaFreeHost(host);
   ForgetLastError();
 }
 
@@ -246,10 +238,10 @@ constexpr MusterCudaModule kModule = {
     CreateStream,
     DestroyStream,
     {RecordEvent, QueryEvent, WaitOnStream, SynchroniseDevice, TakeLastError, TextOf},
+    {AllocateHost, ReleaseHost, CopyStream, CopyToHost, CopyToDevice, RecordCopies, AwaitCopies,
+     CopiesFollow, LaunchesFollow},
     Allocate,
     Release,
-    AllocateHost,
-    ReleaseHost,
     ToDevice,
     ToHost,
     Clear,

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define MUSTER_CUDA_INTERFACE 5
+#define MUSTER_CUDA_INTERFACE 6
 #define MUSTER_CUDA_ENTRY "muster_cuda_module"
 
 #ifdef __cplusplus
@@ -117,14 +117,40 @@ typedef struct MusterCudaRuntime {
   const char* (*error_string)(int error);
 } MusterCudaRuntime;
 
+// Copies between the device and the host beside what the context's stream does: on a stream of their
+// own, `copies`, from and to page-locked memory. The functions that say so may be called by any
+// thread, the others by the context's.
+typedef struct MusterCudaStaging {
+  // Page-locked memory of the host, not initialised: copies from and to it wait for nobody. Any
+  // thread.
+  int32_t (*allocate_host)(MusterCudaContext* context, int64_t bytes, void** host,
+                           MusterCudaText message);
+  void (*release_host)(MusterCudaContext* context, void* host);
+  // cudaStream_t. Any thread.
+  void* (*copies)(MusterCudaContext* context);
+  // Copies begin when those before them have ended. From and to ordinary memory of the host they are
+  // over when the function returns, or the host's side was read. Any thread.
+  int32_t (*copy_to_host)(MusterCudaContext* context, const void* device, void* host, int64_t bytes,
+                          MusterCudaText message);
+  int32_t (*copy_to_device)(MusterCudaContext* context, const void* host, void* device,
+                            int64_t bytes, MusterCudaText message);
+  // The event is done when all copies up to now are; the second blocks until then. Any thread.
+  int32_t (*record)(MusterCudaContext* context, void* event, MusterCudaText message);
+  int32_t (*await)(MusterCudaContext* context, void* event, MusterCudaText message);
+  // Copies from now on begin when all that was launched by now has ended ...
+  int32_t (*copies_follow)(MusterCudaContext* context, MusterCudaText message);
+  // ... and launches from now on when all copies up to now have ended.
+  int32_t (*launches_follow)(MusterCudaContext* context, MusterCudaText message);
+} MusterCudaStaging;
+
 typedef struct MusterCudaModule {
   uint32_t interface_version;  // MUSTER_CUDA_INTERFACE
   const char* build;           // of the sources that module and program share (worker/cuda)
   int32_t cuda_version;        // 13000 for 13.0
   const char* architectures;   // "sm_80 sm_90 sm_100 compute_100"
 
-  // A context owns one device and the stream that everything below is put on. At most one context a
-  // process and device.
+  // A context owns one device, the stream that everything below is put on, and one for copies. At most
+  // one context a process and device.
   int32_t (*create)(int32_t ordinal, MusterCudaContext** out, MusterCudaText message);
   void (*destroy)(MusterCudaContext* context);
 
@@ -142,14 +168,11 @@ typedef struct MusterCudaModule {
   int32_t (*stream_create)(MusterCudaContext* context, void** stream, MusterCudaText message);
   void (*stream_destroy)(MusterCudaContext* context, void* stream);
   MusterCudaRuntime runtime;
+  MusterCudaStaging staging;
 
   int32_t (*allocate)(MusterCudaContext* context, int64_t bytes, void** device,
                       MusterCudaText message);
   void (*release)(MusterCudaContext* context, void* device);
-  // Memory of the host that is page-locked: copies from and to it wait for nobody.
-  int32_t (*allocate_host)(MusterCudaContext* context, int64_t bytes, void** host,
-                           MusterCudaText message);
-  void (*release_host)(MusterCudaContext* context, void* host);
   // The host's memory must stay until synchronise has returned.
   int32_t (*to_device)(MusterCudaContext* context, const void* host, void* device, int64_t bytes,
                        MusterCudaText message);

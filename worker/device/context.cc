@@ -68,27 +68,6 @@ Memory& Memory::operator=(Memory&& other) noexcept {
   return *this;
 }
 
-HostMemory::HostMemory(Context& context, std::int64_t bytes)
-    : context_(&context), size_(static_cast<std::size_t>(bytes)) {
-  if (bytes > 0) context.Do(&MusterCudaModule::allocate_host, bytes, &host_);
-}
-
-HostMemory::~HostMemory() {
-  if (host_ != nullptr) context_->module().release_host(context_->raw(), host_);
-}
-
-HostMemory::HostMemory(HostMemory&& other) noexcept
-    : context_(other.context_),
-      host_(std::exchange(other.host_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
-
-HostMemory& HostMemory::operator=(HostMemory&& other) noexcept {
-  std::swap(context_, other.context_);
-  std::swap(host_, other.host_);
-  std::swap(size_, other.size_);
-  return *this;
-}
-
 Stream::Stream(Context& context) : context_(&context) {
   context.Do(&MusterCudaModule::stream_create, &stream_);
 }

@@ -5,7 +5,8 @@
 // to `fail`, which ends the process: the others go on without this member, and its replacement
 // begins with a new context.
 //
-// Thread rule: one thread at a time, also for the memory's ends.
+// Thread rule: one thread at a time, also for the memory's ends. Copies beside it (staging.h) and
+// events may be any thread's.
 #pragma once
 
 #include <cstddef>
@@ -58,9 +59,18 @@ class Context final {
     });
   }
 
+  // The same with a function of the table's staging; those that module.h says so of by any thread.
+  template <typename... P, typename... A>
+  void Stage(int32_t (*MusterCudaStaging::*function)(MusterCudaContext*, P...), A... arguments) {
+    Check([&](MusterCudaText message) {
+      return (module_.staging.*function)(context_, arguments..., message);
+    });
+  }
+
   // For another thread that makes CUDA's calls itself.
   absl::Status Bind();
   void* stream() const { return module_.stream(context_); }
+  void* copies() const { return module_.staging.copies(context_); }
 
   // The host's side may be given back once these have returned.
   void ToDevice(std::span<const std::byte> from, void* to);
@@ -102,24 +112,6 @@ class Memory final {
   Context* context_ = nullptr;
   void* device_ = nullptr;
   std::int64_t bytes_ = 0;
-};
-
-// Page-locked bytes of the host, not initialised: copies between them and the device go on while the
-// caller does. The context outlives it.
-class HostMemory final {
- public:
-  HostMemory() = default;
-  HostMemory(Context& context, std::int64_t bytes);
-  ~HostMemory();
-  HostMemory(HostMemory&& other) noexcept;
-  HostMemory& operator=(HostMemory&& other) noexcept;
-
-  std::span<std::byte> bytes() const { return {static_cast<std::byte*>(host_), size_}; }
-
- private:
-  Context* context_ = nullptr;
-  void* host_ = nullptr;
-  std::size_t size_ = 0;
 };
 
 // A stream beside the context's own. The context outlives it.

@@ -16,4 +16,9 @@ DeviceBytes CountDeviceBytes(std::int64_t parameters, api::Reduction reduction,
   return bytes;
 }
 
+std::int64_t CountHostBytes(std::int64_t parameters, api::Reduction reduction, bool sums_by_ring) {
+  const DeviceBytes bytes = CountDeviceBytes(parameters, reduction, 0);
+  return bytes.state + (sums_by_ring ? bytes.sum + bytes.reduced : 0);
+}
+
 }  // namespace muster::device

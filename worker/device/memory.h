@@ -33,4 +33,10 @@ struct DeviceBytes {
 DeviceBytes CountDeviceBytes(std::int64_t parameters, api::Reduction reduction,
                              std::int64_t slot_bytes);
 
+// Of the host's memory, beside the program itself: 12 bytes a parameter while a state is made, read
+// from a checkpoint, or staged for one; page-locked copies of both sums where the ring carries them.
+// A checkpoint that begins while the disk is still busy with the one before it takes its share once
+// more, which is not counted.
+std::int64_t CountHostBytes(std::int64_t parameters, api::Reduction reduction, bool sums_by_ring);
+
 }  // namespace muster::device

@@ -75,6 +75,8 @@ struct Functions {
   int (*GroupEnd)() = nullptr;
   int (*AllReduce)(const void* in, void* out, std::size_t count, int type, int op, void* comm,
                    void* stream) = nullptr;
+  int (*Broadcast)(const void* in, void* out, std::size_t count, int type, int root, void* comm,
+                   void* stream) = nullptr;
   const char* (*GetLastError)(void* comm) = nullptr;
 };
 

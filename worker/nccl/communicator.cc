@@ -143,11 +143,36 @@ absl::StatusOr<NcclCommunicator::Group> NcclCommunicator::MakeGroup(
     group.bytes += static_cast<std::int64_t>(vector.reduction.in.size());
   }
   group.pieces = MakeBuckets(vectors, options_.buckets);
+  group.stream = options_.stream;
   return group;
 }
 
 absl::Status NcclCommunicator::BeginGroup(std::span<const SumVector> vectors) {
   MUSTER_ASSIGN_OR_RETURN(Group group, MakeGroup(vectors));
+  return BeginWith(std::move(group));
+}
+
+absl::Status NcclCommunicator::BeginBroadcast(std::int32_t root, const void* in, void* out,
+                                              std::size_t words) {
+  if (root < 0) return base::InvalidArgument("a broadcast without a root");
+  if (in == out) return base::InvalidArgument("a broadcast in place: an abort could destroy it");
+  Group group;
+  group.stream = options_.copies.value == nullptr ? options_.stream : options_.copies;
+  group.passes = 1;
+  if (words > 0) {
+    Piece piece;
+    piece.type = comm::ElementType::kInt32;
+    piece.in = in;
+    piece.out = out;
+    piece.elements = words;
+    piece.root = root;
+    group.pieces.push_back(piece);
+    group.bytes = static_cast<std::int64_t>(words * ElementBytes(piece.type));
+  }
+  return BeginWith(std::move(group));
+}
+
+absl::Status NcclCommunicator::BeginWith(Group group) {
   runtime::MutexLock lock(mutex_);
   MUSTER_RETURN_IF_ERROR(CheckMayReduce());
   BeginLocked();

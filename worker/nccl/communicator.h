@@ -1,7 +1,7 @@
 // The communicator over NCCL: one object a process, one NCCL communicator an epoch and attempt.
 //
-//   caller (one thread)     Mint, BeginInstall, PollInstall, BeginAllReduce, BeginGroup, Poll,
-//                           AwaitQuiet, BeginClose
+//   caller (one thread)     Mint, BeginInstall, PollInstall, BeginAllReduce, BeginGroup,
+//                           BeginBroadcast, Poll, AwaitQuiet, BeginClose
 //   another, one at a time  BeginReduction, GiveGroup
 //   any thread              Abort, bytes_sent, rebuilds
 //   owner thread (ours)     steps the machine (machine.h) and makes every call of NcclApi but Mint's
@@ -40,8 +40,9 @@ namespace muster::nccl {
 
 struct NcclOptions {
   NcclApi* api = nullptr;  // outlives the communicator
-  Stream stream;
-  Event done;  // recorded behind each group
+  Stream stream;           // of sums
+  Stream copies;           // of broadcasts; null: `stream`
+  Event done;              // recorded behind each group
   Limits limits;
   BucketRules buckets;
   base::Duration step = std::chrono::minutes(10);  // of a reduction; the stall rule (M3) is sooner
@@ -90,6 +91,11 @@ class NcclCommunicator final : public comm::Communicator {
   absl::Status GiveGroup(std::uint64_t reduction, std::span<const SumVector> vectors, Event ready,
                          bool last);
   static constexpr std::size_t kMostGroups = 64;
+
+  // What `root` has in `words` of 4 bytes at `in` is at everybody's `out`, once Poll says OK. `in` is
+  // read at the root alone, and written to nowhere. For the rest it is a reduction, of one group: not
+  // to be begun while another is in flight.
+  absl::Status BeginBroadcast(std::int32_t root, const void* in, void* out, std::size_t words);
   std::optional<absl::Status> Poll(base::Duration wait) override;
   void Abort() override;
 
@@ -99,7 +105,8 @@ class NcclCommunicator final : public comm::Communicator {
   // Ends the communicator cleanly, together with all other members. AwaitQuiet tells when.
   void BeginClose();
 
-  // By the ring's formula, 2(n-1)/n of what was committed; NCCL does not tell what it sent.
+  // By the ring's formula, 2(n-1)/n of what was summed and (n-1)/n of what was broadcast; NCCL does
+  // not tell what it sent.
   std::int64_t bytes_sent() const override;
   Rebuilds rebuilds() const;
 
@@ -107,7 +114,9 @@ class NcclCommunicator final : public comm::Communicator {
   struct Group {
     std::uint64_t sequence = 0;  // of its reduction
     std::vector<Piece> pieces;
+    Stream stream;
     std::int64_t bytes = 0;
+    std::int64_t passes = 2;  // how often a ring sends each byte
     Event ready;
     bool first = false, last = false;
   };
@@ -115,6 +124,8 @@ class NcclCommunicator final : public comm::Communicator {
   explicit NcclCommunicator(NcclOptions options);
 
   absl::Status CheckMayReduce() MUSTER_REQUIRES(mutex_);
+  // A reduction of this group alone.
+  absl::Status BeginWith(Group group);
   void BeginLocked() MUSTER_REQUIRES(mutex_);
   absl::Status GiveLocked(Group group, bool last) MUSTER_REQUIRES(mutex_);
   bool WaitForChange(base::Time until) MUSTER_REQUIRES(mutex_);
@@ -154,7 +165,8 @@ class NcclCommunicator final : public comm::Communicator {
   Machine machine_;
   CommHandle comm_;
   std::deque<Group> groups_;               // taken and not launched, of the reduction in progress
-  std::int64_t reducing_bytes_ = 0;        // of all its groups
+  std::int64_t reducing_bytes_ = 0;        // of all its groups, each as often as a ring sends it
+  Stream launched_on_;                     // of the last group
   std::shared_ptr<comm::AbortFlag> flag_;  // of the machine's attempt
   InitConfig config_;                      // of it
   bool initialising_ = false;

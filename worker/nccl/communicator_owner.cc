@@ -65,12 +65,12 @@ std::optional<MachineEvent> NcclCommunicator::TakeRequest() {
     given_.pop_front();
     const Group& group = groups_.back();
     if (!group.first) {
-      reducing_bytes_ += group.bytes;
+      reducing_bytes_ += group.passes * group.bytes;
       return Continue{group.sequence, group.last};
     }
     // What is left of one before it failed with it.
     groups_.erase(groups_.begin(), std::prev(groups_.end()));
-    reducing_bytes_ = groups_.front().bytes;
+    reducing_bytes_ = groups_.front().passes * groups_.front().bytes;
     return Reduce{groups_.front().sequence, comm::Now() + options_.step, groups_.front().last};
   }
   if (std::exchange(close_, false)) return Close{};
@@ -129,12 +129,15 @@ std::optional<MachineEvent> NcclCommunicator::Obey(const LaunchGroup&) {
   MUSTER_CHECK(!groups_.empty(), "a group to launch that nobody gave");
   const Group group = std::move(groups_.front());
   groups_.pop_front();
+  launched_on_ = group.stream;
   Launched answer;
-  if (group.ready) answer.result = options_.api->StreamWait(options_.stream, group.ready);
+  if (group.ready) answer.result = options_.api->StreamWait(group.stream, group.ready);
   if (answer.result.ok()) answer.result = options_.api->GroupStart();
   if (!answer.result.ok()) return answer;
   for (const Piece& piece : group.pieces) {
-    answer.result = options_.api->AllReduce(comm_, options_.stream, piece);
+    answer.result = piece.root == Piece::kNoRoot
+                        ? options_.api->AllReduce(comm_, group.stream, piece)
+                        : options_.api->Broadcast(comm_, group.stream, piece);
     if (!answer.result.ok() && answer.result.code != Code::kInProgress) break;
   }
   // Ended in any case: NCCL counts its groups by thread, and an open one would swallow what follows.
@@ -144,7 +147,7 @@ std::optional<MachineEvent> NcclCommunicator::Obey(const LaunchGroup&) {
 }
 
 std::optional<MachineEvent> NcclCommunicator::Obey(const RecordDone&) {
-  return Recorded{options_.api->RecordEvent(options_.done, options_.stream)};
+  return Recorded{options_.api->RecordEvent(options_.done, launched_on_)};
 }
 
 std::optional<MachineEvent> NcclCommunicator::Obey(const AbortComm&) {
@@ -218,7 +221,7 @@ void NcclCommunicator::EndReduction(std::uint64_t sequence, const absl::Status& 
 
 std::optional<MachineEvent> NcclCommunicator::Obey(const ReportCommitted& c) {
   runtime::MutexLock lock(mutex_);
-  bytes_sent_ += 2 * (config_.size - 1) * reducing_bytes_ / config_.size;
+  bytes_sent_ += (config_.size - 1) * reducing_bytes_ / config_.size;
   EndReduction(c.sequence, absl::OkStatus());
   return std::nullopt;
 }

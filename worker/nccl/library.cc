@@ -30,6 +30,7 @@ absl::Status FindAll(void* handle, abi::Functions& f) {
   MUSTER_RETURN_IF_ERROR(Find(handle, "ncclGroupStart", f.GroupStart));
   MUSTER_RETURN_IF_ERROR(Find(handle, "ncclGroupEnd", f.GroupEnd));
   MUSTER_RETURN_IF_ERROR(Find(handle, "ncclAllReduce", f.AllReduce));
+  MUSTER_RETURN_IF_ERROR(Find(handle, "ncclBroadcast", f.Broadcast));
   return Find(handle, "ncclGetLastError", f.GetLastError);
 }
 

@@ -88,6 +88,11 @@ class LibraryApi final : public NcclApi {
                                 comm.value, stream.value));
   }
 
+  Result Broadcast(CommHandle comm, Stream stream, const Piece& piece) override {
+    return Nccl(nccl_.Broadcast(piece.in, piece.out, piece.elements, TypeOf(piece.type), piece.root,
+                                comm.value, stream.value));
+  }
+
   Result Abort(CommHandle comm) override { return Nccl(nccl_.CommAbort(comm.value)); }
   Result Finalize(CommHandle comm) override { return Nccl(nccl_.CommFinalize(comm.value)); }
   Result Destroy(CommHandle comm) override { return Nccl(nccl_.CommDestroy(comm.value)); }

@@ -1,5 +1,6 @@
 #include "worker/nccl/link.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
@@ -117,16 +118,40 @@ absl::Status Link::AllReduce(const SumsOf& of, std::span<const comm::Reduction> 
   } else {
     MUSTER_RETURN_IF_ERROR(GiveAll(of, parts));
   }
-  std::optional<absl::Status> done;
-  while (!(done = communicator_->Poll(kPoll))) {
+  MUSTER_RETURN_IF_ERROR(Finish(flag));
+  std::size_t bytes = 0;
+  for (const comm::Reduction& part : parts) bytes += part.in.size();
+  CountSent(2, bytes);
+  return absl::OkStatus();
+}
+
+absl::Status Link::Broadcast(std::int32_t root, std::span<const std::byte> in,
+                             std::span<std::byte> out, const comm::AbortFlag& flag,
+                             std::atomic<std::uint64_t>* progress) {
+  constexpr std::size_t kWord = sizeof(std::int32_t);
+  for (std::size_t at = 0; at < out.size(); at += kBroadcastBytes) {
+    const std::size_t bytes = std::min(kBroadcastBytes, out.size() - at);
+    if (bytes % kWord != 0) return base::InvalidArgument("a broadcast of no whole words");
+    const void* const from = in.empty() ? nullptr : in.data() + at;
+    MUSTER_RETURN_IF_ERROR(
+        communicator_->BeginBroadcast(root, from, out.data() + at, bytes / kWord));
+    MUSTER_RETURN_IF_ERROR(Finish(flag));
+    CountSent(1, bytes);
+    if (progress != nullptr) *progress += bytes;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Link::Finish(const comm::AbortFlag& flag) {
+  while (true) {
+    if (const auto done = communicator_->Poll(kPoll)) return *done;
     if (flag.is_set()) communicator_->Abort();
   }
-  if (!done->ok()) return *done;
-  std::int64_t bytes = 0;
-  for (const comm::Reduction& part : parts) bytes += static_cast<std::int64_t>(part.in.size());
+}
+
+void Link::CountSent(std::int64_t passes, std::size_t bytes) {
   runtime::MutexLock lock(mutex_);
-  bytes_sent_ += 2 * (size_ - 1) * bytes / size_;
-  return absl::OkStatus();
+  bytes_sent_ += passes * (size_ - 1) * static_cast<std::int64_t>(bytes) / size_;
 }
 
 std::int64_t Link::bytes_sent() const {

@@ -10,6 +10,9 @@
 // changes nothing that goes over the network: all members reduce the same parts in the same order,
 // whoever of them began ahead.
 //
+// A broadcast must not meet sums that were begun ahead: it is refused while they are in flight. Members
+// share a state before the first reduction of a view, and begin ahead behind that one alone.
+//
 // Thread rule: one thread; BeginAhead and GiveAhead by another, which is done before AllReduce asks for
 // the same sums; Abort by any.
 #pragma once
@@ -66,19 +69,29 @@ class Link final {
   absl::Status AllReduce(const SumsOf& of, std::span<const comm::Reduction> parts,
                          const comm::AbortFlag& flag);
 
+  // What the view's member of rank `root` has at `in` to everybody's `out`, as AllReduce; in steps of
+  // kBroadcastBytes, after each of which `progress` (may be null) counts up.
+  absl::Status Broadcast(std::int32_t root, std::span<const std::byte> in, std::span<std::byte> out,
+                         const comm::AbortFlag& flag, std::atomic<std::uint64_t>* progress);
+  static constexpr std::size_t kBroadcastBytes = std::size_t{64} << 20;
+
   // What runs is given up as soon as NCCL can; a call in progress returns at once.
   void Abort() { communicator_->Abort(); }
   // Aborts, and waits until nothing of it runs on the device: before that an output may still be
   // written into. An error: the process has to end.
   absl::Status AbortAndAwaitQuiet();
 
-  // By the ring's formula, of the sums that AllReduce has returned: those begun ahead may be over before
-  // it is asked for them, or nobody asks.
+  // By the ring's formula, of what AllReduce and Broadcast have returned: sums begun ahead may be over
+  // before anybody asks for them, or nobody asks.
   std::int64_t bytes_sent() const;
   Rebuilds rebuilds() const { return communicator_->rebuilds(); }
 
  private:
   absl::Status GiveAll(const SumsOf& of, std::span<const comm::Reduction> parts);
+  // What was begun, to its end.
+  absl::Status Finish(const comm::AbortFlag& flag);
+  // By a ring that sends each byte so often.
+  void CountSent(std::int64_t passes, std::size_t bytes);
   absl::StatusOr<UniqueId> ShareId(comm::Communicator& ring, const Attempt& attempt,
                                    std::int32_t rank);
 

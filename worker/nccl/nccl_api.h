@@ -70,13 +70,18 @@ struct InitConfig {
   std::int32_t size = 1;
 };
 
-// One collective of a group. Addresses on the device: nothing here reads what they point to.
+// One collective of a group: a reduction, or with a root a broadcast of what that rank has.
+// Addresses on the device: nothing here reads what they point to.
 struct Piece {
+  static constexpr std::int32_t kNoRoot = -1;
+
   comm::ReduceOp op = comm::ReduceOp::kSum;
   comm::ElementType type = comm::ElementType::kInt64;
   const void* in = nullptr;
   void* out = nullptr;  // never `in`: an abort leaves garbage in it (M4)
   std::size_t elements = 0;
+  // A broadcast: `op` is not looked at, and `in` at the root alone.
+  std::int32_t root = kNoRoot;
 };
 
 class NcclApi {
@@ -103,6 +108,8 @@ class NcclApi {
   virtual Result GroupEnd() = 0;
   // Out of place. Integers wrap; their sums are the same bits in any order.
   virtual Result AllReduce(CommHandle comm, Stream stream, const Piece& piece) = 0;
+  // Out of place at the root too, so that an abort cannot touch what it sends.
+  virtual Result Broadcast(CommHandle comm, Stream stream, const Piece& piece) = 0;
 
   // Blocks for 0.5 s and more: joins NCCL's threads, waits for its streams and, on one host, until
   // each local peer closes its connection or dies. The kernels in flight *finish*, with garbage in

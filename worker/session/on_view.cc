@@ -170,14 +170,14 @@ void Session::State::BeginState() {
     source = Source::kOwn;
     if (SomebodyLacksState(*view)) {
       serving = true;
-      out.push_back(ServeState{view->epoch, committed, digest});
+      out.push_back(ServeState{view->epoch, committed, digest, *view, rank});
     }
     state_there = true;
   } else {
     source = Source::kPeers;
     // The integer and gradient buffers receive it (M6): whatever sum was kept is void from here on.
     sums = Sums{};
-    out.push_back(FetchState{*view, rank});
+    out.push_back(FetchState{*view, rank, has_state});
   }
   if (source == Source::kFresh || source == Source::kCheckpoint) sums = Sums{};
 }

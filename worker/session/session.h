@@ -239,11 +239,16 @@ struct ServeState {
   base::Epoch epoch;
   base::Step step;
   std::uint64_t digest = 0;
+  // Of a member of that view: a state may go by what all of them are connected by. A leaver has no
+  // rank in it.
+  api::View view{};
+  std::int32_t rank = -1;
 };  // joiners of `epoch` may read
 struct StopServing {};
 struct FetchState {
   api::View view;
   std::int32_t rank = 0;
+  bool keep_state = false;  // there is one, which counts until another has come whole (M6)
 };  // -> StateReceived | StateFailed
 struct CopyForCheckpoint {
   base::Step step;

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "operator/base/check.h"
 #include "worker/exact/digest.h"
 #include "worker/exact/norm.h"
+#include "worker/train/device_state.h"
 #include "worker/train/slot_flights.h"
 #include "worker/train/state.h"
 #include "worker/train/sum_parts.h"
@@ -60,18 +60,28 @@ class DeviceEngine final : public Engine {
 
   void MakeFresh(std::uint64_t seed) override;
   StateFolds Folds() override;
-  StateSpans OpenState() override;
-  void CloseState() override;
+  StateSpans OpenState() override { return state_.OpenHost(); }
+  void CloseState() override { state_.CloseHost(); }
   void Copy(StateVector vector, std::size_t begin, std::span<float> out) override {
     context_.ToHost(VectorAt(vector, static_cast<std::int64_t>(begin)),
                     std::as_writable_bytes(out));
   }
-  std::vector<std::span<const std::byte>> ServeRegions() override;
+  std::unique_ptr<StateSlice> CopySlice(std::int64_t begin, std::int64_t end) override {
+    return state_.Stage(begin, end);
+  }
+  bool on_device() const override { return true; }
+  std::vector<std::span<const std::byte>> ServeRegions() const override { return state_.Regions(); }
+  std::span<std::byte> VoidRegion() const override {
+    return {reduced_.as<std::byte>(),
+            static_cast<std::size_t>(layout().parameters) * sizeof(float)};
+  }
 
-  std::vector<std::span<std::byte>> ReceiveRegions() override;
-  StateFolds ReceivedFolds() override;
-  void TakeReceived() override { CloseState(); }
-  void DropReceived() override { host_state_ = {}; }
+  std::vector<std::span<std::byte>> ReceiveRegions(bool keep_state) override {
+    return state_.Receive(sum_, reduced_, keep_state);
+  }
+  StateFolds ReceivedFolds() override { return FoldsOf(state_.received()); }
+  void TakeReceived() override { state_.TakeReceived(); }
+  void DropReceived() override { state_.DropReceived(); }
 
   void ClearSums() override { context_.Do(&Module::clear, sum_.data(), sum_.bytes()); }
   std::size_t slots_in_flight() const override { return SlotFlights::kMost; }
@@ -97,9 +107,9 @@ class DeviceEngine final : public Engine {
   void QuantiseAdd(std::size_t tensor, const float* gradient, const Quantising& quantising);
   ReduceVector PartVector(const SumPart& part) const;
 
-  float* Vector(StateVector vector) const { return VectorAt(vector, 0); }
+  float* Vector(StateVector vector) const { return state_.at(vector); }
   float* VectorAt(StateVector vector, std::int64_t element) const {
-    return state_[static_cast<std::size_t>(vector)].as<float>(element);
+    return state_.at(vector, element);
   }
   MusterCudaSums Part(const Memory& sums, const model::Tensor& tensor) const {
     return {kind_.module, sums.as<std::byte>(tensor.offset * kind_.bytes), tensor.size,
@@ -108,7 +118,7 @@ class DeviceEngine final : public Engine {
   MusterCudaSums Whole(const Memory& sums) const {
     return {kind_.module, sums.data(), layout().parameters, 0};
   }
-  void OpenHostState();
+  StateFolds FoldsOf(const std::array<const float*, kStateVectors>& vectors);
   // What was folded into `folds_` since it was cleared.
   StateFolds ReadFolds();
 
@@ -117,8 +127,7 @@ class DeviceEngine final : public Engine {
   const Kind kind_;
   const api::Reduction reduction_;
   const std::int32_t slots_;
-  const std::size_t vector_bytes_;
-  std::array<Memory, kStateVectors> state_;
+  DeviceState state_;
   Memory sum_;
   Memory reduced_;
   Memory folds_;    // MusterCudaFolds, and the checksum behind it
@@ -127,8 +136,7 @@ class DeviceEngine final : public Engine {
   const std::vector<SumPart> parts_;
   std::vector<device::Event> part_events_;
   bool sums_on_device_ = false;
-  AlignedBuffer host_sum_, host_reduced_;  // made when a communicator of the host asks
-  std::array<AlignedBuffer, kStateVectors> host_state_;  // only while a state moves
+  device::HostMemory host_sum_, host_reduced_;  // made when a communicator of the host asks
 };
 
 DeviceEngine::DeviceEngine(const api::TrainingJobSpec& spec, Context& context,
@@ -138,11 +146,10 @@ DeviceEngine::DeviceEngine(const api::TrainingJobSpec& spec, Context& context,
       kind_(KindOf(spec.training.reduction)),
       reduction_(spec.training.reduction),
       slots_(spec.training.slots),
-      vector_bytes_(static_cast<std::size_t>(layout().parameters) * sizeof(float)),
+      state_(context, layout().parameters),
       flights_(context, layout().tensors.size()),
       parts_(CutSums(layout())) {
   const std::int64_t sum_bytes = layout().parameters * kind_.bytes;
-  for (Memory& vector : state_) vector = Memory(context, static_cast<std::int64_t>(vector_bytes_));
   sum_ = Memory(context, sum_bytes);
   reduced_ = Memory(context, sum_bytes);
   std::int64_t blocks = 0;
@@ -154,8 +161,7 @@ DeviceEngine::DeviceEngine(const api::TrainingJobSpec& spec, Context& context,
 }
 
 void DeviceEngine::MakeFresh(std::uint64_t seed) {
-  OpenHostState();  // zeros
-  program().Initialise(seed, host_state_[0].as<float>());
+  program().Initialise(seed, OpenState()[0]);  // the others are zeros
   CloseState();
 }
 
@@ -165,54 +171,18 @@ StateFolds DeviceEngine::ReadFolds() {
   return {folds.weights, folds.first, folds.second};
 }
 
+StateFolds DeviceEngine::FoldsOf(const std::array<const float*, kStateVectors>& vectors) {
+  context_.Do(&Module::clear, folds_.data(), folds_.bytes());
+  for (std::uint32_t v = 0; v < kStateVectors; ++v) {
+    context_.Do(&Module::digest, vectors[v], layout().parameters, std::uint64_t{0}, v,
+                folds_.as<std::uint64_t>(v));
+  }
+  return ReadFolds();
+}
+
 StateFolds DeviceEngine::Folds() {
-  context_.Do(&Module::clear, folds_.data(), folds_.bytes());
-  for (std::uint32_t v = 0; v < kStateVectors; ++v) {
-    context_.Do(&Module::digest, state_[v].as<float>(), layout().parameters, std::uint64_t{0}, v,
-                folds_.as<std::uint64_t>(v));
-  }
-  return ReadFolds();
-}
-
-void DeviceEngine::OpenHostState() {
-  for (AlignedBuffer& vector : host_state_) vector = AlignedBuffer(vector_bytes_);
-}
-
-StateSpans DeviceEngine::OpenState() {
-  OpenHostState();
-  return {host_state_[0].as<float>(), host_state_[1].as<float>(), host_state_[2].as<float>()};
-}
-
-void DeviceEngine::CloseState() {
-  for (std::size_t v = 0; v < kStateVectors; ++v) {
-    context_.ToDevice(host_state_[v].bytes(), state_[v].data());
-  }
-  host_state_ = {};
-}
-
-std::vector<std::span<const std::byte>> DeviceEngine::ServeRegions() {
-  OpenHostState();
-  for (std::size_t v = 0; v < kStateVectors; ++v) {
-    context_.ToHost(state_[v].data(), host_state_[v].bytes());
-  }
-  return {host_state_[0].bytes(), host_state_[1].bytes(), host_state_[2].bytes()};
-}
-
-std::vector<std::span<std::byte>> DeviceEngine::ReceiveRegions() {
-  OpenHostState();
-  return {host_state_[0].bytes(), host_state_[1].bytes(), host_state_[2].bytes()};
-}
-
-// Vector by vector through `reduced`, which is void now and has room for one: the old state stays
-// until all of the new one is known to be right.
-StateFolds DeviceEngine::ReceivedFolds() {
-  context_.Do(&Module::clear, folds_.data(), folds_.bytes());
-  for (std::uint32_t v = 0; v < kStateVectors; ++v) {
-    context_.ToDevice(host_state_[v].bytes(), reduced_.data());
-    context_.Do(&Module::digest, reduced_.as<float>(), layout().parameters, std::uint64_t{0}, v,
-                folds_.as<std::uint64_t>(v));
-  }
-  return ReadFolds();
+  return FoldsOf({Vector(StateVector::kWeights), Vector(StateVector::kMoment),
+                  Vector(StateVector::kVariance)});
 }
 
 void DeviceEngine::QuantiseAdd(std::size_t tensor, const float* gradient,
@@ -272,8 +242,8 @@ std::vector<ReduceVector> DeviceEngine::Sums(bool on_device) {
     return parts;
   }
   if (host_sum_.bytes().empty()) {
-    host_sum_ = AlignedBuffer(static_cast<std::size_t>(sum_.bytes()));
-    host_reduced_ = AlignedBuffer(static_cast<std::size_t>(sum_.bytes()));
+    host_sum_ = device::HostMemory(context_, static_cast<std::size_t>(sum_.bytes()));
+    host_reduced_ = device::HostMemory(context_, static_cast<std::size_t>(sum_.bytes()));
   }
   context_.ToHost(sum_.data(), host_sum_.bytes());
   return {{kind_.reduced, host_sum_.bytes(), host_reduced_.bytes(), false}};
@@ -315,7 +285,7 @@ std::vector<double> DeviceEngine::SquareSums(std::span<const double> factors) {
 }
 
 StateFolds DeviceEngine::Update(std::span<const TensorUpdate> updates) {
-  host_state_ = {};  // nobody reads it any more
+  state_.AboutToChange();
   context_.Do(&Module::clear, folds_.data(), folds_.bytes());
   for (std::size_t t = 0; t < updates.size(); ++t) {
     const model::Tensor& tensor = layout().tensors[t];

@@ -2,8 +2,8 @@
 // bits of the CPU's.
 //
 // Memory of the device a parameter: as the host's engine (host_engine.h), less the gradient, which
-// is the program's. Memory of the host: two buffers of sums if the communicator works there, and 12
-// bytes a parameter while a state is sent, received or read.
+// is the program's. Memory of the host, page-locked: two buffers of sums if the communicator works
+// there, and a checkpoint's share of the state (device_state.h).
 #pragma once
 
 #include <functional>

@@ -80,6 +80,14 @@ inline constexpr std::size_t kStateVectors = 3;
 using StateFolds = std::array<std::uint64_t, kStateVectors>;  // worker/exact/digest.h
 using StateSpans = std::array<std::span<float>, kStateVectors>;
 
+// Elements of each vector as they were when they were asked for, whatever becomes of the state.
+class StateSlice {
+ public:
+  virtual ~StateSlice() = default;
+  // Returns when they are there. Any thread; they live as long as this does.
+  virtual std::array<std::span<const float>, kStateVectors> Await() = 0;
+};
+
 // What the update does to one tensor: its gradient is reduced x factor.
 struct TensorUpdate {
   double factor = 0;
@@ -101,12 +109,21 @@ class Engine {
   virtual void CloseState() = 0;
   // Elements [begin, begin + out.size()) of one vector.
   virtual void Copy(StateVector vector, std::size_t begin, std::span<float> out) = 0;
-  // The state as bytes of the host, one region a vector, as it is now.
-  virtual std::vector<std::span<const std::byte>> ServeRegions() = 0;
+  // A share of the state for a checkpoint. What changes the state may be called at once, whether or
+  // not anybody has awaited the slice. [begin, end) within the layout's parameters.
+  virtual std::unique_ptr<StateSlice> CopySlice(std::int64_t begin, std::int64_t end) = 0;
+
+  // Whether the regions below are addresses of a device's memory, not to be read here.
+  virtual bool on_device() const { return false; }
+  // Where the state lies, one region a vector. Any thread, while nothing changes it.
+  virtual std::vector<std::span<const std::byte>> ServeRegions() const = 0;
+  // As large as a vector, and of no use between an update and the next reduction. Any thread.
+  virtual std::span<std::byte> VoidRegion() const = 0;
 
   // A state arrives in buffers that are void at that moment (M6): voids the sums. Then either
-  // TakeReceived makes it the state, or DropReceived forgets it.
-  virtual std::vector<std::span<std::byte>> ReceiveRegions() = 0;
+  // TakeReceived makes it the state, or DropReceived forgets it. Without `keep_state`, which is for
+  // who has none, the state may be overwritten meanwhile.
+  virtual std::vector<std::span<std::byte>> ReceiveRegions(bool keep_state) = 0;
   virtual StateFolds ReceivedFolds() = 0;
   virtual void TakeReceived() = 0;
   virtual void DropReceived() = 0;

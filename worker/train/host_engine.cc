@@ -26,6 +26,20 @@ std::span<float> AsFloats(std::span<std::byte> bytes) {
   return {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)};
 }
 
+class CopiedSlice final : public StateSlice {
+ public:
+  explicit CopiedSlice(const StateSpans& from) {
+    for (std::size_t v = 0; v < kStateVectors; ++v)
+      vectors_[v].assign(from[v].begin(), from[v].end());
+  }
+  std::array<std::span<const float>, kStateVectors> Await() override {
+    return {vectors_[0], vectors_[1], vectors_[2]};
+  }
+
+ private:
+  std::array<std::vector<float>, kStateVectors> vectors_;
+};
+
 class HostEngine final : public Engine {
  public:
   HostEngine(const api::TrainingJobSpec& spec, std::unique_ptr<model::Program> program,
@@ -59,11 +73,13 @@ class HostEngine final : public Engine {
   void Copy(StateVector vector, std::size_t begin, std::span<float> out) override {
     std::ranges::copy(Vector(vector).subspan(begin, out.size()), out.begin());
   }
-  std::vector<std::span<const std::byte>> ServeRegions() override {
+  std::unique_ptr<StateSlice> CopySlice(std::int64_t begin, std::int64_t end) override;
+  std::vector<std::span<const std::byte>> ServeRegions() const override {
     return {state_[0].bytes(), state_[1].bytes(), state_[2].bytes()};
   }
+  std::span<std::byte> VoidRegion() const override { return reduced_.bytes().first(vector_bytes_); }
 
-  std::vector<std::span<std::byte>> ReceiveRegions() override;
+  std::vector<std::span<std::byte>> ReceiveRegions(bool keep_state) override;
   StateFolds ReceivedFolds() override;
   void TakeReceived() override;
   void DropReceived() override { received_extra_ = AlignedBuffer(); }
@@ -171,6 +187,14 @@ SlotTold HostEngine::FinishSlot() {
   return *std::exchange(begun_, std::nullopt);
 }
 
+std::unique_ptr<StateSlice> HostEngine::CopySlice(std::int64_t begin, std::int64_t end) {
+  StateSpans part = OpenState();
+  for (std::span<float>& vector : part) {
+    vector = vector.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+  }
+  return std::make_unique<CopiedSlice>(part);
+}
+
 StateFolds HostEngine::FoldsOf(const StateSpans& state) const {
   StateFolds folds;
   for (std::size_t v = 0; v < kStateVectors; ++v) {
@@ -181,7 +205,7 @@ StateFolds HostEngine::FoldsOf(const StateSpans& state) const {
 
 // The integer buffers are void while a state is received; Exact32 and Float need 4 bytes a
 // parameter more, which live only for the transfer.
-std::vector<std::span<std::byte>> HostEngine::ReceiveRegions() {
+std::vector<std::span<std::byte>> HostEngine::ReceiveRegions(bool) {
   if (sum_.bytes().size() >= 2 * vector_bytes_) {
     return {sum_.bytes().first(vector_bytes_), sum_.bytes().last(vector_bytes_),
             reduced_.bytes().first(vector_bytes_)};
@@ -191,12 +215,12 @@ std::vector<std::span<std::byte>> HostEngine::ReceiveRegions() {
 }
 
 StateFolds HostEngine::ReceivedFolds() {
-  const auto from = ReceiveRegions();
+  const auto from = ReceiveRegions(true);
   return FoldsOf({AsFloats(from[0]), AsFloats(from[1]), AsFloats(from[2])});
 }
 
 void HostEngine::TakeReceived() {
-  const auto from = ReceiveRegions();
+  const auto from = ReceiveRegions(true);
   for (std::size_t v = 0; v < kStateVectors; ++v) {
     std::memcpy(state_[v].bytes().data(), from[v].data(), vector_bytes_);
   }

@@ -23,7 +23,7 @@ SlotFlights::SlotFlights(device::Context& context, std::size_t tensors)
       tensors_(tensors),
       told_(context, static_cast<std::int64_t>(tensors * sizeof(MusterCudaTold) + sizeof(double))) {
   for (Flight& flight : flights_) {
-    flight.told = device::HostMemory(context, told_.bytes());
+    flight.told = device::HostMemory(context, static_cast<std::size_t>(told_.bytes()));
     flight.done = device::Event(context);
   }
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "worker/device/context.h"
+#include "worker/device/staging.h"
 #include "worker/train/engine.h"
 
 namespace muster::train {

@@ -87,8 +87,11 @@ class Trainer {
 
   // A joiner's or laggard's state arrives in buffers that are void at that moment (M6);
   // AdoptReceived makes it the state once the digest agreed. Voids the sums.
-  std::vector<std::span<std::byte>> ReceiveRegions() { return engine().ReceiveRegions(); }
-  // DataLoss when the digest of what arrived is not `expected`; the old state is then untouched.
+  std::vector<std::span<std::byte>> ReceiveRegions(bool keep_state) {
+    return engine().ReceiveRegions(keep_state);
+  }
+  // DataLoss when the digest of what arrived is not `expected`; a state that was to be kept is then
+  // untouched.
   absl::StatusOr<std::uint64_t> AdoptReceived(const std::string& header_bytes,
                                               std::uint64_t expected);
   // Digest of the exponents that the next step begins with.

@@ -47,6 +47,13 @@ TEST(AvailableMemoryTest, IsTheLessOfTheMachineAndTheGroupWhoseCacheIsFree) {
   EXPECT_EQ(AvailableMemory(proc.path(), nothing.path()), machine);
 }
 
+TEST(CheckMemoryTest, SaysWhatTheHostOfAGpuLacks) {
+  EXPECT_TRUE(CheckHostMemory(3 << 20, 3 << 20).ok());
+  EXPECT_TRUE(CheckHostMemory(3 << 20, std::nullopt).ok()) << "nothing is known";
+  EXPECT_THAT(base::Message(CheckHostMemory(5 << 20, 3 << 20)),
+              HasSubstr("need 5 MiB, 3 MiB are available; give the worker more memory"));
+}
+
 TEST(CheckMemoryTest, SaysHowMuchIsMissingAndWhatWouldHelp) {
   api::TrainingJobSpec spec;
   spec.program.builtin = api::Builtin::kBench;

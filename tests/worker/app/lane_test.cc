@@ -28,5 +28,35 @@ TEST(LaneTest, ATaskBehindAnotherLaneDoesNotOvertakeWhatThatOneWasGiven) {
   EXPECT_TRUE(seen);
 }
 
+TEST(LaneTest, WhoRunsSomethingOnAnotherLaneWaitsUntilItHasRunOrNeverWill) {
+  Lane communicator("communicator"), training("training");
+  int ran = 0;
+  std::promise<void> done;
+  training.Post([&] {
+    RunOn(communicator, [&] { ++ran; });
+    done.set_value();
+  });
+  done.get_future().wait();
+  EXPECT_EQ(ran, 1);
+  // Behind a task that goes on, on a lane that stops.
+  std::promise<void> go, begun, dropped;
+  communicator.Post([&, may = go.get_future().share()] {
+    begun.set_value();
+    may.wait();
+  });
+  begun.get_future().wait();
+  training.Post([&] {
+    RunOn(communicator, [&] { ++ran; });
+    dropped.set_value();
+  });
+  std::thread stop([&] { communicator.Stop(); });
+  const auto told = dropped.get_future();
+  // Whichever comes first, the task or the stop, it is dropped.
+  EXPECT_EQ(told.wait_for(milliseconds(5000)), std::future_status::ready);
+  go.set_value();
+  stop.join();
+  EXPECT_EQ(ran, 1);
+}
+
 }  // namespace
 }  // namespace muster::app

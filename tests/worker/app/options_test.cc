@@ -77,13 +77,15 @@ TEST(WorkerOptionsTest, TokenOrItsFileWhichNeedsACaFile) {
 }
 
 TEST(TestHooksTest, ParsesAndRefuses) {
-  auto hooks = ParseTestHooks("saturate=7,build-id=abc,family=Haswell");
+  auto hooks = ParseTestHooks("saturate=7,build-id=abc,family=Haswell,slow-disk=20");
   ASSERT_TRUE(hooks.ok()) << hooks.status();
   EXPECT_EQ(hooks->saturate_once, base::Step(7));
+  EXPECT_EQ(hooks->slow_disk, std::chrono::milliseconds(20));
   EXPECT_EQ(hooks->build_id, "abc");
   EXPECT_EQ(hooks->family, "Haswell");
   EXPECT_TRUE(ParseTestHooks("").ok());
-  for (const char* bad : {"saturate", "saturate=x", "saturate=0", "nothing=1", "family="}) {
+  for (const char* bad : {"saturate", "saturate=x", "saturate=0", "nothing=1",
+                          "family=", "slow-disk=", "slow-disk=0"}) {
     EXPECT_FALSE(ParseTestHooks(bad).ok()) << bad;
   }
 }

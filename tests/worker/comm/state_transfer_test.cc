@@ -4,8 +4,10 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <future>
+#include <map>
 
 #include "operator/base/rng.h"
 #include "tests/worker/comm/loopback.h"
@@ -116,6 +118,77 @@ TEST_P(StateTransferTest, OneToThreeSourcesShareTheWork) {
     ExpectWhole(result);
     EXPECT_TRUE(result.failed.empty());
   }
+}
+
+// Memory that nobody but its windows reaches, as a device's.
+class Elsewhere final : public RemoteRegions {
+ public:
+  explicit Elsewhere(std::vector<std::vector<std::byte>>& regions) : regions_(regions) {}
+  std::vector<std::size_t> Sizes() const override {
+    std::vector<std::size_t> sizes;
+    for (const auto& region : regions_) sizes.push_back(region.size());
+    return sizes;
+  }
+  std::unique_ptr<Window> Open() const override {
+    ++opened;
+    return std::make_unique<Copying>(*this);
+  }
+  mutable std::atomic<int> opened{0};
+  mutable std::atomic<std::size_t> largest{0};  // what passed at a time
+
+ private:
+  class Copying final : public Window {
+   public:
+    explicit Copying(const Elsewhere& of) : of_(of) {}
+    // As a device's: written when it has ended.
+    ~Copying() override {
+      for (const auto& [at, bytes] : written_) {
+        std::copy(bytes.begin(), bytes.end(),
+                  of_.regions_[at.first].begin() + static_cast<std::ptrdiff_t>(at.second));
+      }
+    }
+    std::span<const std::byte> Read(std::size_t region, std::size_t offset,
+                                    std::size_t length) override {
+      const auto part = std::span(of_.regions_[region]).subspan(offset, length);
+      piece_.assign(part.begin(), part.end());
+      return piece_;
+    }
+    std::span<std::byte> Room(std::size_t length) override {
+      piece_.assign(length, std::byte{0});
+      of_.largest = std::max(of_.largest.load(), length);
+      return piece_;
+    }
+    void Write(std::size_t region, std::size_t offset) override {
+      written_[{region, offset}] = piece_;
+    }
+
+   private:
+    const Elsewhere& of_;
+    std::vector<std::byte> piece_;
+    std::map<std::pair<std::size_t, std::size_t>, std::vector<std::byte>> written_;
+  };
+  std::vector<std::vector<std::byte>>& regions_;
+};
+
+TEST_P(StateTransferTest, WhatLiesElsewherePassesThroughWindows) {
+  AddSources(3);
+  const auto from = std::make_shared<Elsewhere>(state_);
+  const auto into = std::make_shared<Elsewhere>(received_);
+  for (auto& source : sources_) {
+    ServedState served = State();
+    served.regions.clear();
+    served.remote = from;
+    source.server->Serve(std::move(served));
+  }
+  sources_[1].server->CorruptShardForTest(1);
+  FetchOptions options = Options();
+  options.regions.clear();
+  options.remote = into;
+  const FetchResult result = FetchState(options);
+  ExpectWhole(result);
+  EXPECT_LE(from->opened, 3) << "one for each reader, and none for who only asks what there is";
+  EXPECT_EQ(into->opened, 3);
+  EXPECT_EQ(into->largest, options.shard_bytes);
 }
 
 // M5: a joiner asks before the sources have reached the end of their step.

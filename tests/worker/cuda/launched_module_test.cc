@@ -30,7 +30,8 @@ TEST_F(LaunchedModuleTest, AContextOfADeviceThatIsNotThereIsRefusedAndLeavesNoth
     EXPECT_EQ(text(), "cudaSetDevice: invalid device ordinal (cudaErrorInvalidDevice)");
     module().destroy(other);
   }
-  EXPECT_EQ(simt::CountAll().streams, OnEmulator() ? 1 : 0) << "the test's own";
+  EXPECT_EQ(simt::CountAll().streams, OnEmulator() ? 2 : 0) << "of the test's own context";
+  EXPECT_EQ(simt::CountAll().events, OnEmulator() ? 2 : 0);
 }
 
 TEST_F(LaunchedModuleTest, ContextsOfTwoDevicesTakeTurns) {

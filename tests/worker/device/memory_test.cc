@@ -23,5 +23,12 @@ TEST(MemoryTest, TheTotalIsTheSumOfItsParts) {
   EXPECT_EQ(bytes.total(), 28000 + 500 + (std::int64_t{1} << 30));
 }
 
+TEST(MemoryTest, TheHostHasTheStateForTheTimeAndTheRingsSumsForGood) {
+  EXPECT_EQ(CountHostBytes(1000, api::Reduction::kExact64, false), 12000);
+  EXPECT_EQ(CountHostBytes(1000, api::Reduction::kExact64, true), 28000);
+  EXPECT_EQ(CountHostBytes(1000, api::Reduction::kExact32, true), 20000);
+  EXPECT_EQ(CountHostBytes(1000, api::Reduction::kFloat, false), 12000);
+}
+
 }  // namespace
 }  // namespace muster::device

@@ -148,6 +148,27 @@ TEST(NcclCommunicatorTest, RefusesWhatIsNoReduction) {
   EXPECT_EQ(CodeOfPoll(cluster[0].Poll(milliseconds(0))), absl::StatusCode::kOk);
 }
 
+TEST(NcclCommunicatorTest, ABroadcastIsOfItsRootAndOutOfPlace) {
+  Cluster cluster(3);
+  cluster.Install(At(1));
+  std::vector<std::int32_t> in(500, 7), zeros(500);
+  std::vector<std::vector<std::int32_t>> out(3, std::vector<std::int32_t>(500, -1));
+  const std::int64_t before = cluster[2].bytes_sent();
+  for (std::int32_t i = 0; i < 3; ++i) {
+    ASSERT_TRUE(
+        cluster[i].BeginBroadcast(1, i == 1 ? in.data() : nullptr, out[i].data(), 500).ok());
+  }
+  for (std::int32_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(CodeOfPoll(cluster[i].Poll(kLong)), absl::StatusCode::kOk);
+    EXPECT_EQ(out[i], in) << i;
+  }
+  EXPECT_EQ(cluster[2].bytes_sent() - before, 2 * 2000 / 3);
+  EXPECT_EQ(cluster[0].BeginBroadcast(-1, in.data(), zeros.data(), 1).code(), kInvalidArgument);
+  EXPECT_EQ(cluster[0].BeginBroadcast(0, in.data(), in.data(), 1).code(), kInvalidArgument);
+  ASSERT_TRUE(cluster[0].BeginBroadcast(0, nullptr, zeros.data(), 0).ok());
+  EXPECT_EQ(CodeOfPoll(cluster[0].Poll(milliseconds(0))), absl::StatusCode::kOk);
+}
+
 TEST(NcclCommunicatorTest, PollWaitsNoLongerThanAsked) {
   Sum sum(0);
   Cluster cluster(2);

@@ -150,11 +150,27 @@ Result FakeNccl::GroupStart() {
 
 Result FakeNccl::AllReduce(CommHandle handle, Stream, const Piece& piece) {
   std::lock_guard lock(fabric_.mutex_);
-  if (depth_ != 1) Breach("an all-reduce outside a group");
-  if (piece.in == piece.out) Breach("an all-reduce in place");
-  open_ = Use(handle, "AllReduce");
+  if (piece.root != Piece::kNoRoot) Breach("an all-reduce with a root");
+  return Open(handle, piece, "an all-reduce");
+}
+
+Result FakeNccl::Broadcast(CommHandle handle, Stream, const Piece& piece) {
+  std::lock_guard lock(fabric_.mutex_);
+  Comm* comm = Use(handle, "Broadcast");
+  const bool is_root = comm != nullptr && piece.root == comm->config.rank;
+  if (comm != nullptr && (piece.root < 0 || piece.root >= comm->config.size)) {
+    Breach("a broadcast from a rank that is none");
+  }
+  if (is_root && piece.in == nullptr) Breach("a root that has nothing to broadcast");
+  return Open(handle, piece, "a broadcast");
+}
+
+Result FakeNccl::Open(CommHandle handle, const Piece& piece, const char* call) {
+  if (depth_ != 1) Breach(std::string(call) + " outside a group");
+  if (piece.in == piece.out) Breach(std::string(call) + " in place");
+  open_ = Use(handle, call);
   if (open_ != nullptr && !open_->enqueued) {
-    Breach("an all-reduce while the group before it is not enqueued");
+    Breach(std::string(call) + " while the group before it is not enqueued");
   }
   open_pieces_.push_back(piece);
   ++calls_.collectives;
@@ -200,7 +216,9 @@ void FakeNccl::Run(Comm& comm) {
       std::vector<std::vector<std::byte>> inputs;
       for (const Piece& piece : launched.pieces) {
         const auto* in = static_cast<const std::byte*>(piece.in);
-        inputs.emplace_back(in, in + Bytes(piece));
+        // Of a broadcast nobody reads what others than its root have.
+        const bool read = piece.root == Piece::kNoRoot || piece.root == comm.config.rank;
+        inputs.emplace_back(in, in + (read ? Bytes(piece) : 0));
       }
       given.push_back(std::move(inputs));
     }
@@ -225,7 +243,9 @@ Result FakeNccl::RecordEvent(Event, Stream) {
 void FakeNccl::Sum(const Comm::Launched& launched, FakeFabric::Group& group, std::size_t index) {
   for (std::size_t p = 0; p < launched.pieces.size(); ++p) {
     const Piece& piece = launched.pieces[p];
-    std::memcpy(piece.out, group.ranks[0].given[index][p].data(), Bytes(piece));
+    const std::int32_t first = piece.root == Piece::kNoRoot ? 0 : piece.root;
+    std::memcpy(piece.out, group.ranks[first].given[index][p].data(), Bytes(piece));
+    if (piece.root != Piece::kNoRoot) continue;
     for (std::int32_t r = 1; r < group.size; ++r) AddPiece(piece, group.ranks[r].given[index][p]);
   }
 }

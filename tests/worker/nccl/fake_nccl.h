@@ -86,6 +86,7 @@ class FakeNccl final : public NcclApi {
   Result GroupStart() override;
   Result GroupEnd() override;
   Result AllReduce(CommHandle comm, Stream stream, const Piece& piece) override;
+  Result Broadcast(CommHandle comm, Stream stream, const Piece& piece) override;
   Result Abort(CommHandle comm) override;
   Result Finalize(CommHandle comm) override;
   Result Destroy(CommHandle comm) override;
@@ -114,6 +115,7 @@ class FakeNccl final : public NcclApi {
   Comm* Use(CommHandle handle, const char* call);
   void Breach(const std::string& what) { fabric_.breaches_.push_back(what); }
   FakeFabric::Group& GroupOf(const Comm& comm) { return fabric_.groups_[comm.config.id.bytes]; }
+  Result Open(CommHandle handle, const Piece& piece, const char* call);
   // The kernels go on as far as they can.
   void Run(Comm& comm);
   static void Sum(const Comm::Launched& launched, FakeFabric::Group& group, std::size_t index);

@@ -206,6 +206,10 @@ TEST_F(LibraryTest, CallsTheLibraryAsItsHeaderHasIt) {
   EXPECT_TRUE(api->AllReduce(comm, kStream, piece).ok());
   piece = {comm::ReduceOp::kSum, comm::ElementType::kFloat32, piece.in, piece.out, 30};
   EXPECT_EQ(api->AllReduce(comm, kStream, piece).code, Code::kUnknown);
+  piece = {comm::ReduceOp::kSum, comm::ElementType::kInt32, piece.in, piece.out, 40, 1};
+  EXPECT_TRUE(api->Broadcast(comm, kStream, piece).ok());
+  piece.root = 2;
+  EXPECT_EQ(api->Broadcast(comm, kStream, piece).code, Code::kInvalidUsage);
   EXPECT_EQ(api->GroupEnd().code, Code::kTimeout);
   EXPECT_EQ(api->Finalize(comm).code, Code::kInProgress);
   EXPECT_EQ(api->Finalize({}).code, Code::kInvalidArgument);

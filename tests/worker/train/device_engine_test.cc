@@ -6,9 +6,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstring>
+#include <thread>
 
+#include "tests/worker/cuda/simt/simt.h"
 #include "tests/worker/train/members.h"
+#include "worker/device/staging.h"
 
 extern "C" const MusterCudaModule* muster_cuda_module();
 
@@ -73,12 +77,39 @@ class DeviceEngineTest : public testing::Test {
     EXPECT_TRUE(context.ok()) << context.status();
     context_ = *std::move(context);
   }
+  ~DeviceEngineTest() override { simt::Configure({}); }
+  // From now on streams do what they are given when somebody waits for it.
+  static void BeLate() {
+    simt::Settings settings;
+    settings.late = true;
+    simt::Configure(settings);
+  }
   EngineMaker OnDevice() {
     return [this](const api::TrainingJobSpec& spec, std::unique_ptr<model::Program> program) {
       return MakeDeviceEngine(spec, *context_,
                               std::make_unique<Copied>(*context_, std::move(program)));
     };
   }
+  // Bytes of an engine's regions, as a state transfer moves them: through a window where they are on
+  // the device.
+  void Read(const Member& of, std::span<const std::byte> region, std::span<std::byte> out) {
+    if (!of.trainer->engine().on_device()) return (void)std::ranges::copy(region, out.begin());
+    device::Window window(*context_);
+    for (std::size_t at = 0; at < out.size(); at += kPiece) {
+      const auto part = region.subspan(at, std::min(kPiece, out.size() - at));
+      std::ranges::copy(window.Read(part), out.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+  }
+  void Write(const Member& of, std::span<const std::byte> bytes, std::span<std::byte> region) {
+    if (!of.trainer->engine().on_device()) return (void)std::ranges::copy(bytes, region.begin());
+    device::Window window(*context_);
+    for (std::size_t at = 0; at < bytes.size(); at += kPiece) {
+      const auto part = bytes.subspan(at, std::min(kPiece, bytes.size() - at));
+      std::ranges::copy(part, window.Room(part.size()).begin());
+      window.Write(region.data() + at);
+    }
+  }
+  static constexpr std::size_t kPiece = 1000;
   std::unique_ptr<device::Context> context_;
 };
 
@@ -156,26 +187,29 @@ TEST_F(DeviceEngineTest, StateGoesFromADeviceToAHostAndBack) {
     joiner.emplace_back(reduction);
     const std::uint64_t digest = RunStep(source, 1, kAlone).applied.digest;
     const std::string header = EncodeHeader(source[0].trainer->header());
-    const auto pass = [&](Member& from, Member& to, bool damaged) {
+    const auto pass = [&](Member& from, Member& to, bool keep_state, bool damaged) {
       const auto served = from.trainer->engine().ServeRegions();
-      const auto regions = to.trainer->ReceiveRegions();
+      const auto regions = to.trainer->ReceiveRegions(keep_state);
       ASSERT_EQ(served.size(), regions.size());
       for (std::size_t i = 0; i < served.size(); ++i) {
         ASSERT_EQ(served[i].size(), regions[i].size());
-        std::memcpy(regions[i].data(), served[i].data(), served[i].size());
+        std::vector<std::byte> bytes(served[i].size());
+        Read(from, served[i], bytes);
+        if (damaged && i == 2) bytes[11] ^= std::byte{4};
+        Write(to, bytes, regions[i]);
       }
-      if (damaged) regions[2][11] ^= std::byte{4};
     };
-    pass(source[0], joiner[0], false);
+    pass(source[0], joiner[0], true, false);
     auto adopted = joiner[0].trainer->AdoptReceived(header, digest);
     ASSERT_TRUE(adopted.ok()) << adopted.status();
 
     Member back(reduction, -1, Poison{}, OnDevice());
     const std::vector<float> fresh = WeightsOf(back);
-    pass(joiner[0], back, true);
+    pass(joiner[0], back, true, true);
     EXPECT_FALSE(back.trainer->AdoptReceived(header, digest).ok());
     EXPECT_EQ(WeightsOf(back), fresh) << "a state that is not right changes nothing";
-    pass(joiner[0], back, false);
+    // Who has nothing to lose needs no memory for it.
+    pass(joiner[0], back, false, false);
     adopted = back.trainer->AdoptReceived(header, digest);
     ASSERT_TRUE(adopted.ok()) << adopted.status();
     EXPECT_EQ(*adopted, digest);
@@ -201,6 +235,88 @@ TEST_F(DeviceEngineTest, RestoredStateIsTheOneThatWasCopied) {
   }
   restored.trainer->engine().CloseState();
   EXPECT_EQ(restored.trainer->AdoptHeader(source[0].trainer->header()), digest);
+}
+
+// A late stream copies to page-locked memory when something waits for it: by then the next step's
+// slots are computed, or the state has changed if nothing had held the update back.
+TEST_F(DeviceEngineTest, ASliceIsOfItsStepWhateverComesAfterIt) {
+  BeLate();
+  std::vector<Member> all;
+  all.emplace_back(api::Reduction::kExact64, -1, Poison{}, OnDevice());
+  Engine& engine = all[0].trainer->engine();
+  const std::int64_t begin = 1234, end = 5037;
+  const auto state = [&] {
+    std::array<std::vector<float>, kStateVectors> vectors;
+    for (std::size_t v = 0; v < kStateVectors; ++v) {
+      vectors[v].resize(static_cast<std::size_t>(end - begin));
+      engine.Copy(static_cast<StateVector>(v), begin, vectors[v]);
+    }
+    return vectors;
+  };
+  for (std::int64_t step = 1; step <= 6; step += 2) {
+    RunStep(all, step, kAlone);
+    const auto wanted = state();
+    auto slice = engine.CopySlice(begin, end);
+    RunStep(all, step + 1, kAlone);  // slots, reduction and update, and nobody has awaited it
+    EXPECT_NE(state(), wanted);
+    std::array<std::span<const float>, kStateVectors> got;
+    std::thread([&] { got = slice->Await(); }).join();
+    for (std::size_t v = 0; v < kStateVectors; ++v) {
+      EXPECT_TRUE(std::ranges::equal(got[v], wanted[v])) << "vector " << v << " of step " << step;
+    }
+  }
+}
+
+// A container's memory may be too small for page-locked copies, or its limit of locked memory.
+TEST_F(DeviceEngineTest, WithoutPageLockedMemoryOrdinaryMemoryDoes) {
+  static MusterCudaModule module;  // outlives the context
+  module = *muster_cuda_module();
+  module.staging.allocate_host = [](MusterCudaContext*, std::int64_t, void**,
+                                    MusterCudaText) -> std::int32_t { return 1; };
+  auto context = device::Context::Create(module, 0, [](const std::string& why) { FAIL() << why; });
+  ASSERT_TRUE(context.ok()) << context.status();
+  context_ = *std::move(context);
+  EXPECT_FALSE(device::HostMemory(*context_, 100).page_locked());
+  std::vector<Member> all;
+  all.emplace_back(api::Reduction::kExact64, -1, Poison{}, OnDevice());
+  RunStep(all, 1, kAlone);
+  const std::vector<float> weights = WeightsOf(all[0]);
+  auto slice = all[0].trainer->engine().CopySlice(0, 5037);
+  EXPECT_EQ(RunStep(all, 2, kAlone).applied.digest,
+            Digests(api::Reduction::kExact64, 1, kAlone)[1]);
+  EXPECT_TRUE(std::ranges::equal(slice->Await()[0], weights));
+  std::vector<std::byte> read(weights.size() * sizeof(float));
+  Read(all[0], all[0].trainer->engine().ServeRegions()[0], read);
+  EXPECT_EQ(std::memcmp(read.data(), WeightsOf(all[0]).data(), read.size()), 0);
+}
+
+TEST_F(DeviceEngineTest, WhatReplacesAStateWaitsForItsSlices) {
+  BeLate();
+  std::vector<Member> all;
+  all.emplace_back(api::Reduction::kExact32, -1, Poison{}, OnDevice());
+  RunStep(all, 1, kAlone);
+  Trainer& trainer = *all[0].trainer;
+  const std::vector<float> wanted = WeightsOf(all[0]);
+  const auto parameters = trainer.layout().parameters;
+  auto restored = trainer.engine().CopySlice(0, parameters);
+  trainer.MakeFresh();
+  EXPECT_NE(WeightsOf(all[0]), wanted);
+  EXPECT_TRUE(std::ranges::equal(restored->Await()[0], wanted));
+
+  const std::vector<float> fresh = WeightsOf(all[0]);
+  auto received = trainer.engine().CopySlice(0, parameters);
+  auto dropped = trainer.engine().CopySlice(0, parameters);
+  for (const auto region : trainer.ReceiveRegions(false)) {
+    Write(all[0], std::vector<std::byte>(region.size(), std::byte{1}), region);
+  }
+  trainer.engine().TakeReceived();
+  dropped.reset();
+  EXPECT_NE(WeightsOf(all[0]), fresh);
+  for (const auto vector : {0, 2}) {
+    EXPECT_TRUE(std::ranges::none_of(received->Await()[static_cast<std::size_t>(vector)],
+                                     [](float f) { return std::bit_cast<int>(f) == 0x01010101; }));
+  }
+  EXPECT_TRUE(std::ranges::equal(received->Await()[0], fresh));
 }
 
 TEST_F(DeviceEngineTest, InMidSlotNothingOfItHasBeenAdded) {

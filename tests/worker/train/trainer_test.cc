@@ -195,7 +195,7 @@ TEST(TrainerTest, ReceivedStateIsAdoptedWholeOrNotAtAll) {
     const std::uint64_t digest = RunStep(source, 1, kAlone).applied.digest;
     Member joiner(reduction);
     const std::uint64_t old = joiner.trainer->AdoptHeader(joiner.trainer->header());
-    const auto regions = joiner.trainer->ReceiveRegions();
+    const auto regions = joiner.trainer->ReceiveRegions(true);
     const auto served = source[0].trainer->engine().ServeRegions();
     ASSERT_EQ(regions.size(), served.size());
     const std::string header = EncodeHeader(source[0].trainer->header());
@@ -207,7 +207,7 @@ TEST(TrainerTest, ReceivedStateIsAdoptedWholeOrNotAtAll) {
     EXPECT_FALSE(joiner.trainer->AdoptReceived(header, digest).ok());
     EXPECT_EQ(joiner.trainer->AdoptHeader(joiner.trainer->header()), old)
         << "the old state is whole";
-    const auto again = joiner.trainer->ReceiveRegions();
+    const auto again = joiner.trainer->ReceiveRegions(true);
     for (std::size_t i = 0; i < served.size(); ++i) {
       std::memcpy(again[i].data(), served[i].data(), served[i].size());
     }

@@ -1,7 +1,8 @@
 // The emulator's own state: what CUDA keeps in its runtime. One for each program or loaded module,
 // as CUDA's is, since the functions that it stands in for have no other place for it.
 //
-// Thread rule: `mutex` guards what is below it; `launching` is held while a kernel runs.
+// Thread rule: `mutex` guards what is below it; `launching` is held while a kernel runs or bytes are
+// copied. `draining` is taken before both.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -186,6 +186,69 @@ TEST_F(SimtMemoryTest, PageLockedMemoryIsTheHosts) {
   ExpectBreach(cudaFreeHost(host), cudaErrorInvalidValue, "cudaFreeHost: .*");
 }
 
+// CUDA may do such a copy at any time until its stream is past it; a late stream does it as late as
+// that.
+TEST_F(SimtMemoryTest, ACopyToPageLockedMemoryIsDoneWhenItIsWaitedFor) {
+  Settings settings;
+  settings.late = true;
+  Configure(settings);
+  void* locked = nullptr;
+  ASSERT_EQ(cudaMallocHost(&locked, 8), cudaSuccess);
+  float* const host = static_cast<float*>(locked);
+  cudaStream_t copies = nullptr, other = nullptr;
+  cudaEvent_t event = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync),
+            cudaSuccess);
+  const DeviceArray<float> array({0, 0});
+  const auto copy = [&] {
+    host[0] = host[1] = -1;
+    return cudaMemcpyAsync(host, array.get(), 8, cudaMemcpyDeviceToHost, copies) == cudaSuccess &&
+           cudaEventRecord(event, copies) == cudaSuccess && host[0] == -1;
+  };
+  const auto set = [&](float to) {
+    const float values[] = {to, to};
+    return cudaMemcpy(array.get(), values, 8, cudaMemcpyHostToDevice) == cudaSuccess;
+  };
+  // Who does not hold the other stream back has the source overwritten under the copy.
+  ASSERT_TRUE(set(1) && copy() && set(2));
+  EXPECT_EQ(cudaEventSynchronize(event), cudaSuccess);
+  EXPECT_EQ(host[0], 2);
+  // Who does has what was there.
+  ASSERT_TRUE(set(1) && copy());
+  const float twos[] = {2, 2};
+  EXPECT_EQ(cudaStreamWaitEvent(other, event), cudaSuccess);
+  EXPECT_EQ(cudaMemcpyAsync(array.get(), twos, 8, cudaMemcpyHostToDevice, other), cudaSuccess);
+  EXPECT_EQ(host[0], -1);
+  EXPECT_EQ(cudaStreamSynchronize(other), cudaSuccess);
+  EXPECT_EQ(host[0], 1);
+  EXPECT_THAT(array.Read(), testing::ElementsAre(2, 2));
+  // Another stream that does not wait for it is nothing to it.
+  ASSERT_TRUE(copy());
+  EXPECT_EQ(cudaStreamSynchronize(other), cudaSuccess);
+  EXPECT_EQ(host[0], -1);
+  EXPECT_EQ(cudaStreamSynchronize(copies), cudaSuccess);
+  EXPECT_EQ(host[0], 2);
+  // What comes behind it on its stream waits for it too, and all of it for the device's end.
+  ASSERT_TRUE(copy());
+  EXPECT_EQ(cuda::Launch(PlainKernel, {1, 1}, copies, array.get()), cudaSuccess);
+  EXPECT_EQ(cudaEventSynchronize(event), cudaSuccess);
+  EXPECT_EQ(host[0], 2);
+  ASSERT_TRUE(copy());
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  EXPECT_EQ(host[0], 1);
+  // From it as well: its bytes are read late.
+  host[0] = 5;
+  EXPECT_EQ(cudaMemcpyAsync(array.get(), host, 8, cudaMemcpyHostToDevice, copies), cudaSuccess);
+  host[0] = 6;
+  EXPECT_EQ(cudaStreamDestroy(copies), cudaSuccess);
+  EXPECT_THAT(array.Read(), testing::ElementsAre(6, 2));
+  EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
+  EXPECT_EQ(cudaStreamDestroy(other), cudaSuccess);
+  EXPECT_EQ(cudaFreeHost(locked), cudaSuccess);
+}
+
 TEST_F(SimtMemoryTest, FreshMemoryHoldsNoZeros) {
   float* at = nullptr;
   ASSERT_EQ(cudaMalloc(&at, 8), cudaSuccess);

@@ -38,7 +38,12 @@ cudaError_t CopyFor(const char* call, void* to, const void* from, std::size_t by
     default:
       return Failed(cudaErrorInvalidMemcpyDirection);
   }
-  const std::string wrong = TheEmulator().memory.CopyBytes(to, from, bytes, direction);
+  std::string wrong;
+  {
+    // A kernel of another thread has all memory open.
+    const std::lock_guard launching(TheEmulator().launching);
+    wrong = TheEmulator().memory.CopyBytes(to, from, bytes, direction);
+  }
   if (wrong.empty()) return cudaSuccess;
   return Breach(std::string(call) + " of " + std::to_string(bytes) + " bytes: " + wrong,
                 cudaErrorInvalidValue);
@@ -46,7 +51,11 @@ cudaError_t CopyFor(const char* call, void* to, const void* from, std::size_t by
 
 cudaError_t FillFor(const char* call, void* device, int value, std::size_t bytes) {
   if (bytes == 0) return cudaSuccess;
-  const std::string wrong = TheEmulator().memory.Fill(device, value, bytes);
+  std::string wrong;
+  {
+    const std::lock_guard launching(TheEmulator().launching);
+    wrong = TheEmulator().memory.Fill(device, value, bytes);
+  }
   if (wrong.empty()) return cudaSuccess;
   return Breach(std::string(call) + " of " + std::to_string(bytes) + " bytes: " + wrong,
                 cudaErrorInvalidValue);

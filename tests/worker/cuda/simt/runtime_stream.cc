@@ -207,7 +207,9 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
-  if ((flags & ~cudaEventDisableTiming) != 0) return Failed(cudaErrorInvalidValue);
+  if ((flags & ~(cudaEventDisableTiming | cudaEventBlockingSync)) != 0) {
+    return Failed(cudaErrorInvalidValue);
+  }
   return muster::simt::Hand(TheEmulator().events, event, muster::simt::Event());
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {

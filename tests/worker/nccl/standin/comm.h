@@ -23,6 +23,7 @@ class Comm {
   ~Comm();
 
   int rank() const { return seat_.rank; }
+  int size() const { return seat_.size; }
   // kInProgress while an operation runs; an error stays.
   int result();
 

@@ -155,6 +155,23 @@ int EndGroup() {
   return members.empty() ? kSuccess : kInProgress;
 }
 
+int Enqueue(void* comm, const Collective& collective, const std::string& call) {
+  {
+    const Use use(comm, call.c_str());
+    const int ready = use.Ready(call.c_str());
+    if (ready != kSuccess) return ready;
+  }
+  // NCCL itself allows it; a job that is to go on after an abort must not (M4).
+  if (Meet(collective, collective.count * BytesOf(collective.type))) {
+    EndForBreach(call + ": the output meets the input");
+  }
+  Group& group = ThisGroup();
+  group.members[comm].push_back(collective);
+  if (group.depth > 0) return kSuccess;
+  ++group.depth;  // a group of its own
+  return EndGroup();
+}
+
 }  // namespace
 }  // namespace muster::standin
 
@@ -205,25 +222,30 @@ MUSTER_EXPORTED int ncclGroupEnd() { return EndGroup(); }
 
 MUSTER_EXPORTED int ncclAllReduce(const void* in, void* out, std::size_t count, int type, int op,
                                   void* comm, void*) {
-  {
-    const Use use(comm, "ncclAllReduce");
-    const int ready = use.Ready("ncclAllReduce");
-    if (ready != kSuccess) return ready;
-  }
-  const Collective collective{in, out, count, type, op};
-  const std::size_t bytes = count * BytesOf(type);
   if (BytesOf(type) == 0 || (op != kSum && op != kMax)) {
     return Refuse(kInvalidArgument, "type " + std::to_string(type) + " and operation " +
                                         std::to_string(op) + " are not both known to the stand-in");
   }
   if (count > 0 && (in == nullptr || out == nullptr)) return Refuse(kInvalidArgument, "no buffer");
-  // NCCL itself allows it; a job that is to go on after an abort must not (M4).
-  if (Meet(collective, bytes)) EndForBreach("ncclAllReduce: the output meets the input");
-  Group& group = ThisGroup();
-  group.members[comm].push_back(collective);
-  if (group.depth > 0) return kSuccess;
-  ++group.depth;  // a group of its own
-  return EndGroup();
+  return Enqueue(comm, {in, out, count, type, op, kNoRoot}, "ncclAllReduce");
+}
+
+MUSTER_EXPORTED int ncclBroadcast(const void* in, void* out, std::size_t count, int type, int root,
+                                  void* comm, void*) {
+  int rank = 0, size = 0;
+  {
+    const Use use(comm, "ncclBroadcast");
+    rank = use->rank();
+    size = use->size();
+  }
+  if (type != kInt32 || root < 0 || root >= size) {
+    return Refuse(kInvalidArgument, "a broadcast of type " + std::to_string(type) + " from rank " +
+                                        std::to_string(root) + " is not known to the stand-in");
+  }
+  if (count > 0 && (out == nullptr || (rank == root && in == nullptr))) {
+    return Refuse(kInvalidArgument, "no buffer");
+  }
+  return Enqueue(comm, {in, out, count, type, kSum, root}, "ncclBroadcast");
 }
 
 MUSTER_EXPORTED int ncclCommAbort(void* comm) {

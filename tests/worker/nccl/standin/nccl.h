@@ -29,6 +29,8 @@ int ncclGroupStart();
 int ncclGroupEnd();
 int ncclAllReduce(const void* in, void* out, std::size_t count, int type, int op, void* comm,
                   void* stream);
+int ncclBroadcast(const void* in, void* out, std::size_t count, int type, int root, void* comm,
+                  void* stream);
 int ncclCommAbort(void* comm);
 int ncclCommFinalize(void* comm);
 int ncclCommDestroy(void* comm);
@@ -48,5 +50,6 @@ enum Result : int {
 };
 enum Type : int { kInt32 = 2, kInt64 = 4, kFloat32 = 7 };
 enum Op : int { kSum = 0, kMax = 2 };
+inline constexpr int kNoRoot = -1;
 
 }  // namespace muster::standin

@@ -36,6 +36,7 @@ struct Ring::Head {
   std::int64_t what = 0;
   std::uint64_t sequence = 0, count = 0;
   std::int32_t type = 0, op = 0;
+  std::int64_t root = kNoRoot;
 };
 
 void Ring::Close() {
@@ -86,18 +87,20 @@ Outcome Ring::Join(const Stop& stop) {
 }
 
 Outcome Ring::Agree(const Collective& collective, const Stop& stop) {
-  const Head mine{kCollective, ++sequence_, collective.count, collective.type, collective.op};
+  const Head mine{kCollective,     ++sequence_,   collective.count,
+                  collective.type, collective.op, collective.root};
   if (seat_.rank > 0) {
     Head theirs;
     Outcome got = FromLeft(&theirs, sizeof theirs, stop);
     if (got.result != kSuccess) return got;
     if (theirs.what != mine.what || theirs.sequence != mine.sequence ||
-        theirs.count != mine.count || theirs.type != mine.type || theirs.op != mine.op) {
+        theirs.count != mine.count || theirs.type != mine.type || theirs.op != mine.op ||
+        theirs.root != mine.root) {
       return {kInvalidUsage,
               "rank " + std::to_string(seat_.rank - 1) + " has " + std::to_string(theirs.count) +
                   " elements of type " + std::to_string(theirs.type) + ", rank " +
                   std::to_string(seat_.rank) + " has " + std::to_string(mine.count) + " of type " +
-                  std::to_string(mine.type) + ", or another operation"};
+                  std::to_string(mine.type) + ", or another operation or root"};
     }
   }
   if (seat_.rank == seat_.size - 1) return {};
@@ -109,7 +112,11 @@ Outcome Ring::ReducePiece(const Collective& whole, std::size_t first, std::size_
   const std::size_t element = BytesOf(whole.type), bytes = count * element;
   mine_.resize(bytes);
   theirs_.resize(bytes);
-  ReadDevice(static_cast<const char*>(whole.in) + first * element, mine_.data(), bytes);
+  if (whole.root == kNoRoot || whole.root == seat_.rank) {
+    ReadDevice(static_cast<const char*>(whole.in) + first * element, mine_.data(), bytes);
+  } else {
+    std::fill(mine_.begin(), mine_.end(), '\0');
+  }
   const bool is_last = seat_.rank == seat_.size - 1;
   Outcome outcome;
   if (seat_.rank > 0) {

@@ -2,7 +2,7 @@
 //
 // A sum goes once along the ranks, from 0 to the last, and once more round with the result, a piece
 // of it at a time: ((x0 + x1) + x2) + ..., so that floats have the same bits each time. Slow, and
-// easy to believe.
+// easy to believe. A broadcast is a sum of integers to which the others give zeros.
 //
 // Thread rule: one thread at a time.
 #pragma once
@@ -21,6 +21,7 @@ struct Collective {
   std::size_t count = 0;
   int type = kInt32;
   int op = kSum;
+  int root = kNoRoot;  // a broadcast
 };
 
 class Ring {

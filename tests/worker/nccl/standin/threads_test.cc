@@ -46,6 +46,30 @@ TEST(StandinThreadsTest, SumsAndEnds) {
   }
 }
 
+TEST(StandinThreadsTest, ABroadcastIsItsRootsAtAllRanks) {
+  for (int root = 0; root < 3; ++root) {
+    const UniqueId id = NewId();
+    InThreads(3, [&](NcclApi& api, int rank) {
+      const CommHandle comm = Init(api, id, rank, 3);
+      ASSERT_EQ(Await(api, comm), Code::kSuccess);
+      std::vector<std::int32_t> in(300001), out(in.size());
+      for (std::size_t i = 0; i < in.size(); ++i)
+        in[i] = static_cast<std::int32_t>(i * 77777) + root;
+      Piece piece{
+          comm::ReduceOp::kSum, comm::ElementType::kInt32, nullptr, out.data(), in.size(), root};
+      if (rank == root) piece.in = in.data();
+      EXPECT_TRUE(api.GroupStart().ok());
+      EXPECT_TRUE(api.Broadcast(comm, {}, piece).ok());
+      EXPECT_EQ(api.GroupEnd().code, Code::kInProgress);
+      ASSERT_EQ(Await(api, comm), Code::kSuccess);
+      EXPECT_EQ(out, in);
+      piece.root = 3;
+      EXPECT_EQ(api.Broadcast(comm, {}, piece).code, Code::kInvalidArgument);
+      End(api, comm);
+    });
+  }
+}
+
 TEST(StandinThreadsTest, AnAbortEndsItsCollectiveAndTheNeighboursHearOfIt) {
   const UniqueId id = NewId();
   std::latch launched(2);
