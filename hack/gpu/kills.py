@@ -98,7 +98,7 @@ class Stories:
         """A joiner of a larger model: bytes of its state over the seconds that it took, staging included."""
         manifest = self.manifest("Exact32", 2, steps=12)
         manifest["spec"]["program"]["config"] = {**config, "device": "cuda"}
-        # The state goes by sockets whatever the sums go by; sums of this size would take NCCL minutes on a shared GPU.
+        # By sockets, as the sums, which would take NCCL minutes on a shared GPU.
         manifest["spec"]["training"].update(slots=4, transport="ring")
         if not self.programs.stand_in:
             manifest["spec"]["data"] = {"path": str(self.programs.tokens), "format": "llmc"}
