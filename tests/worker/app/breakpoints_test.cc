@@ -15,7 +15,7 @@ TEST(BreakpointsTest, RefusesWhatIsNotABreakpoint) {
                            "stop forward 3", "break forward 3 4", "break forward -1"}) {
     const auto status = breakpoints.Arm(line);
     EXPECT_FALSE(status.ok()) << line;
-    EXPECT_NE(base::Message(status).find("forward, reduce, commit"), std::string::npos);
+    EXPECT_NE(base::Message(status).find("forward, overlap, reduce, commit"), std::string::npos);
   }
   EXPECT_TRUE(breakpoints.Arm("break transfer 3").ok());
 }
