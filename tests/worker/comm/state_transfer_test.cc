@@ -187,7 +187,8 @@ TEST_P(StateTransferTest, WhatLiesElsewherePassesThroughWindows) {
   const FetchResult result = FetchState(options);
   ExpectWhole(result);
   EXPECT_LE(from->opened, 3) << "one for each reader, and none for who only asks what there is";
-  EXPECT_EQ(into->opened, 3);
+  EXPECT_GE(into->opened, 1);
+  EXPECT_LE(into->opened, 3) << "one for each source that had its turn before all was there";
   EXPECT_EQ(into->largest, options.shard_bytes);
 }
 
