@@ -1018,6 +1018,8 @@ end:
   :: faults > 0 -> faults = 0
 #ifndef PROGRESS
   :: timeout -> assert(done); break
+#else
+  :: timeout -> true /* an end is a cycle, too */
 #endif
   od
 }

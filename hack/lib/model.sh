@@ -122,5 +122,14 @@ model_all_mutants() {
     IFS='|' read -r name flags words <<<"$line"
     model_one_mutant "$name" "$flags" "$words" || failed=1
   done
+  # The progress search, too, must be able to fail.
+  model_pan mutant-progress '-DONLY=0 -DFAULTS=1 -DPROGRESS -DNO_FENCE' '-DNFAIR=3 -DCOLLAPSE' || return
+  model_search mutant-progress -m100000 -w24 -a -f || true
+  if grep -q 'acceptance cycle' "$model_folder/mutant-progress/pan.log"; then
+    echo 'NO_FENCE              found by the progress search'
+  else
+    echo 'muster: model: NO_FENCE was not found by the progress search' >&2
+    failed=1
+  fi
   return $failed
 }
