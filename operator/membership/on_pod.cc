@@ -91,6 +91,7 @@ bool Core::AwaitsKill(const Member& m) const {
 }
 
 void Core::AdvanceKills() {
+  if (Processes() == 1) return;
   const auto is_late = [&](const auto& kill) { return now - kill.second >= kKillAnswer; };
   const bool late = std::erase_if(kills, is_late) > 0;
   const bool collecting =
