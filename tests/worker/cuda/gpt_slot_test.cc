@@ -44,20 +44,25 @@ class Collect final : public model::GradientSink {
 
 class CudaGptSlotTest : public testing::Test {
  protected:
-  CudaGptSlotTest() { UseSmall(); }
+  CudaGptSlotTest() { Use({2, 2, 32, 24, 2, 61, 20}); }
   ~CudaGptSlotTest() override {
     EXPECT_EQ(simt::TakeBreaches(), std::vector<std::string>());
     simt::Configure({});
   }
 
-  void UseSmall() {
-    config_.layers = 2;
-    config_.heads = 2;
-    config_.width = 32;
-    config_.context = 24;
-    config_.batch = 2;
-    config_.vocabulary = 61;
-    config_.chunk_rows = 20;
+  struct Shape {
+    std::int32_t layers, heads, width, context, batch, vocabulary, chunk_rows;
+  };
+  // A slot of this shape, everything else as at first.
+  void Use(const Shape& shape) {
+    config_ = {};
+    config_.layers = shape.layers;
+    config_.heads = shape.heads;
+    config_.width = shape.width;
+    config_.context = shape.context;
+    config_.batch = shape.batch;
+    config_.vocabulary = shape.vocabulary;
+    config_.chunk_rows = shape.chunk_rows;
   }
 
   api::ProgramConfig CpuConfig() const {
@@ -204,14 +209,7 @@ TEST_F(CudaGptSlotTest, WithDropoutToo) {
 
 TEST_F(CudaGptSlotTest, ForOtherShapesToo) {
   // One head, one layer, one sample; a vocabulary and a context of whole tiles; one chunk.
-  config_ = {};
-  config_.layers = 1;
-  config_.heads = 1;
-  config_.width = 48;
-  config_.context = 32;
-  config_.batch = 1;
-  config_.vocabulary = 64;
-  config_.chunk_rows = 1000;
+  Use({1, 1, 48, 32, 1, 64, 1000});
   CompareWithCpu();
   // Blocks of keys that are not the first ones, and rows that fill no tile.
   config_.heads = 3;
@@ -352,15 +350,7 @@ TEST_F(CudaGptSlotTest, IsTheSameSlotWithTheProductsOfCublasLt) {
 TEST_F(CudaGptSlotTest, IsTheSameSlotForHeadsOfGpt2) {
   std::optional<UseCublasLt> use;
   if (OnEmulator()) use.emplace(FAKE_CUBLASLT_ENGINE);
-  const bool small = OnEmulator();
-  config_ = {};
-  config_.layers = small ? 1 : 2;
-  config_.heads = small ? 2 : 12;
-  config_.width = config_.heads * 64;
-  config_.context = small ? 72 : 1024;
-  config_.batch = 1;
-  config_.vocabulary = small ? 203 : 50304;
-  config_.chunk_rows = small ? 40 : 512;
+  Use(OnEmulator() ? Shape{1, 2, 128, 72, 1, 203, 40} : Shape{2, 12, 768, 1024, 1, 50304, 512});
   CompareWithCpu();
   config_.products = MUSTER_CUDA_PRODUCTS_CUBLASLT;
   CompareWithCpu();
