@@ -1,6 +1,7 @@
 #include "worker/cuda/cublaslt.h"
 
 #include <cstdio>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -38,7 +39,7 @@ struct ProductPlan {
   ProductShape shape;
   void *desc = nullptr, *left = nullptr, *right = nullptr, *out = nullptr;
   cublaslt::Algorithm algorithm{};
-  AlgorithmNumbers numbers;
+  std::optional<AlgorithmNumbers> numbers;  // none: the library does not tell them
 };
 
 // cuBLASLt's matrices lie by columns, so it is asked for the transpose, c^T = b^T a^T: its left
@@ -67,7 +68,9 @@ class CublasLt final : public Multiplier {
 
   std::int64_t version() const override { return static_cast<std::int64_t>(call_.GetVersion()); }
   void AddChoices(ProductTable& table) const override {
-    for (const ProductPlan& plan : plans_) table.choices.push_back({plan.shape, plan.numbers});
+    for (const ProductPlan& plan : plans_) {
+      if (plan.numbers) table.choices.push_back({plan.shape, *plan.numbers});
+    }
   }
 
  private:
@@ -259,8 +262,9 @@ class CublasLt final : public Multiplier {
     std::vector<cublaslt::Heuristic> found(1);
     if (Ask(plan, found, message) != 0) return 1;
     plan.algorithm = found[0].algorithm;
-    // Only a table wants them.
-    (void)ReadNumbers(plan.algorithm, plan.numbers);
+    // Only a table wants them; a product whose numbers are not told is left out of it.
+    AlgorithmNumbers numbers;
+    if (ReadNumbers(plan.algorithm, numbers)) plan.numbers = numbers;
     return 0;
   }
 
